@@ -1,0 +1,1 @@
+"""Where bytes lie: files, checkpoints and adapters by key."""

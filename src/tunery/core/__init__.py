@@ -1,0 +1,1 @@
+"""What the platform is about: values and rules, no input or output."""

@@ -1,0 +1,333 @@
+"""The narrow ports through which decisions reach the world: store, blobs, engines, generators."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from tunery.core.access import ApiKey, Caller
+from tunery.core.events import Checkpoint, Event, NewEvent
+from tunery.core.files import File, Upload, UploadPart, UploadStatus
+from tunery.core.generation import GenerationRequest, Piece
+from tunery.core.hyperparameters import ResolvedHyperparameters
+from tunery.core.job import FineTuningJob, JobStatus
+from tunery.core.models import BaseModel, FineTunedModel
+from tunery.core.pages import Page, PageRequest
+from tunery.core.preflight import Preflight
+from tunery.core.progress import AnyProgress, Metrics
+
+
+class Clock(Protocol):
+    """The time. Leases do not ask it: theirs is the database's."""
+
+    def now(self) -> datetime:
+        """The present moment, aware, in UTC."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Idempotency:
+    """A create call that may come again: its key, and what it asked for."""
+
+    key: str
+    request_hash: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lease:
+    """The right to report on a job. The token rises by one at each claim (I2)."""
+
+    job_id: str
+    owner: str
+    token: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One attempt at a job: what to do, where to write, and what to go on from."""
+
+    job: FineTuningJob
+    lease: Lease
+    resume_from: Checkpoint | None = None
+
+    @property
+    def folder(self) -> str:
+        """The blob key under which this attempt alone writes (I3)."""
+        return f"runs/{self.job.id}/{self.lease.token}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Validated:
+    """The files of a job were read through, and "auto" has become numbers."""
+
+    resolved: ResolvedHyperparameters
+    total_steps: int
+    notes: tuple[NewEvent, ...] = ()
+
+
+class KeyStore(Protocol):
+    """Organisations, projects and keys."""
+
+    def bootstrap(self, caller: Caller, key: ApiKey) -> bool:
+        """Make the first organisation, project, user and key; False where there is one already."""
+
+    def caller(self, digest: bytes) -> Caller | None:
+        """Whom a live key speaks for; None where unknown, revoked or expired. A point read."""
+
+    def add_key(self, key: ApiKey) -> None:
+        """Keep `key`."""
+
+    def keys(self, project_id: str) -> Sequence[ApiKey]:
+        """The project's keys, newest first."""
+
+    def revoke_key(self, project_id: str, key_id: str, at: datetime) -> ApiKey:
+        """End a key at once.
+
+        Raises:
+            NotFound: the project has no such key.
+        """
+
+
+class FileStore(Protocol):
+    """Files and chunked uploads; their bytes are elsewhere."""
+
+    def add_file(self, file: File) -> None:
+        """Keep `file`; its bytes are durable already."""
+
+    def file(self, project_id: str, file_id: str) -> File:
+        """One file; NotFound where the project has none, or it is deleted or expired."""
+
+    def files(self, project_id: str, page: PageRequest, *, purpose: str | None) -> Page[File]:
+        """The project's files by age."""
+
+    def delete_file(self, project_id: str, file_id: str) -> None:
+        """Make a file unknown at once; its bytes stay while a job that is not over uses it.
+
+        Raises:
+            NotFound: the project has no such file.
+        """
+
+    def discardable_files(self) -> Sequence[File]:
+        """Deleted or expired files, of all projects, that no unfinished job uses."""
+
+    def forget_file(self, file_id: str) -> None:
+        """Drop the row of a discardable file; its bytes are gone."""
+
+    def add_upload(self, upload: Upload) -> None:
+        """Keep a new upload."""
+
+    def upload(self, project_id: str, upload_id: str) -> Upload:
+        """One upload, EXPIRED where it was pending past its time; NotFound where unknown."""
+
+    def add_part(self, project_id: str, part: UploadPart) -> None:
+        """Add a part to a pending upload.
+
+        Raises:
+            NotFound: the project has no such upload.
+            InvalidTransition: the upload is no longer pending.
+        """
+
+    def parts(self, project_id: str, upload_id: str) -> Sequence[UploadPart]:
+        """The parts of an upload in the order they came."""
+
+    def end_upload(
+        self, project_id: str, upload_id: str, status: UploadStatus, file: File | None = None
+    ) -> Upload:
+        """Complete (with its `file`, kept in the same transaction) or cancel a pending upload.
+
+        Raises:
+            NotFound: the project has no such upload.
+            InvalidTransition: the upload is no longer pending.
+        """
+
+    def expired_uploads(self) -> Sequence[Upload]:
+        """Ended or expired uploads, of all projects, whose parts are still kept."""
+
+    def forget_parts(self, upload_id: str) -> None:
+        """Drop the parts of an ended upload; their bytes are gone. A pending one is EXPIRED."""
+
+
+class JobStore(Protocol):
+    """Jobs, their events and checkpoints, and the tuned models that they made."""
+
+    def add_job(
+        self, job: FineTuningJob, events: Sequence[NewEvent], idempotency: Idempotency | None
+    ) -> FineTuningJob:
+        """Keep a new job; or give back the job as it was first answered for the same key (I7).
+
+        Raises:
+            Conflict: the key was used with another request within the last day.
+        """
+
+    def job(self, project_id: str, job_id: str) -> FineTuningJob:
+        """One job; NotFound where the project has none. A point read."""
+
+    def jobs(
+        self,
+        project_id: str,
+        page: PageRequest,
+        *,
+        metadata: Mapping[str, str] | None,
+        without_metadata: bool = False,
+    ) -> Page[FineTuningJob]:
+        """The project's jobs, newest first; those with every pair of `metadata`."""
+
+    def move_job(
+        self, project_id: str, job_id: str, target: JobStatus, event: NewEvent
+    ) -> FineTuningJob:
+        """Cancel, pause or requeue a job, durably, with the event that says so.
+
+        The guard stands in the UPDATE (I1). A cancelled job loses its lease at once; a paused one
+        keeps it until its worker has saved a checkpoint and let go.
+
+        Raises:
+            NotFound: the project has no such job.
+            InvalidTransition: the job is in no state to make this move.
+        """
+
+    def events(self, project_id: str, job_id: str, page: PageRequest) -> Page[Event]:
+        """A job's events, newest first unless `page` asks for ascending; NotFound as `job`."""
+
+    def metrics(self, job_id: str) -> Iterator[Metrics]:
+        """Every recorded step of a job, in order."""
+
+    def checkpoints(self, project_id: str, job_id: str, page: PageRequest) -> Page[Checkpoint]:
+        """A job's published checkpoints, newest first; NotFound as `job`."""
+
+    def checkpoint(self, project_id: str, model: str, step: int) -> Checkpoint:
+        """The checkpoint that `<model>:ckpt-step-<step>` names; NotFound where there is none."""
+
+    def models(self, project_id: str) -> Sequence[FineTunedModel]:
+        """The project's tuned models, newest first."""
+
+    def model(self, project_id: str, name: str) -> FineTunedModel:
+        """One tuned model; NotFound where the project has none."""
+
+    def delete_model(self, project_id: str, name: str) -> FineTunedModel:
+        """Make a tuned model and its checkpoints unknown; NotFound where the project has none."""
+
+
+class RunStore(Protocol):
+    """The run protocol: how a worker claims jobs and records what engines report."""
+
+    def claim(self, owner: str, lease_s: float) -> Run | None:
+        """Lease the next job that waits for validation or for a trainer, or whose worker died.
+
+        A job in `validating_files` stays so; a queued one becomes `running`. A job whose lease has
+        run out, running or being validated, is handed on with the next token and an event that
+        says so. Among those waiting: the project with the least running, then age.
+        """
+
+    def renew(self, lease: Lease, lease_s: float) -> JobStatus:
+        """Hold the lease for `lease_s` more (database's clock); LeaseLost where it is gone."""
+
+    def validated(self, lease: Lease, outcome: Validated) -> None:
+        """Queue a job whose files are good, and let go of it; LeaseLost where it is gone."""
+
+    def apply(self, lease: Lease, progress: Sequence[AnyProgress]) -> JobStatus:
+        """Record what the engine reported, all of it or nothing, and say where the job stands.
+
+        - `Metrics`: one event per step, unless that step is recorded already.
+        - `CheckpointSaved`: publishes it, keeps the best by validation loss and the last three.
+        - `Paused`: lets go; a running job is queued again, a paused one stays so.
+        - `Died`: lets go and queues the job; after three deaths without a new checkpoint it fails.
+        - `Failed`: ends the job, whether it was being validated or run.
+        - `Finished`: makes the tuned model and ends the job.
+
+        Raises:
+            LeaseLost: the token is stale or the job is over.
+        """
+
+    def publish_result_file(self, lease: Lease, file: File) -> None:
+        """Keep `file` as a result file of the job, before it finishes; LeaseLost as `apply`."""
+
+    def retired_checkpoints(self, job_id: str) -> Sequence[Checkpoint]:
+        """Checkpoints no longer listed whose folders are still on disk."""
+
+    def forget_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Drop the row of a retired checkpoint; its folder is gone."""
+
+
+class Store(KeyStore, FileStore, JobStore, RunStore, Protocol):
+    """All that is remembered."""
+
+    def ping(self) -> None:
+        """Raise whatever stands in the way of answering requests."""
+
+    def close(self) -> None:
+        """Let go of every connection."""
+
+
+class BlobWriter(Protocol):
+    """Bytes on their way into a blob; nobody sees them before `commit`."""
+
+    def write(self, data: bytes) -> None:
+        """Append `data`."""
+
+    def commit(self) -> None:
+        """Make the blob durable and visible, in one moment."""
+
+    def discard(self) -> None:
+        """Leave nothing behind. After `commit` it does nothing."""
+
+
+class Blobs(Protocol):
+    """Files by key, such as `files/<id>`; a key may also be a folder that a trainer wrote."""
+
+    def writer(self, key: str) -> BlobWriter:
+        """Begin to write the blob `key`."""
+
+    def read(self, key: str) -> Iterator[bytes]:
+        """The bytes of a blob in pieces; FileNotFoundError before the first where it is gone."""
+
+    def path(self, key: str) -> Path:
+        """Where the blob or folder lies on this machine."""
+
+    def delete(self, key: str) -> None:
+        """Remove a blob or a folder with all in it; nothing happens where there is none."""
+
+
+class Catalog(Protocol):
+    """The base models that there are, and the other names that they answer to."""
+
+    def models(self) -> Sequence[BaseModel]:
+        """Every base model, by name."""
+
+    def resolve(self, name: str) -> BaseModel:
+        """The base model that `name` means, an alias included; NotFound lists what there is."""
+
+
+class Engine(Protocol):
+    """Something that can carry out a job: this machine, a Ray cluster, another provider."""
+
+    def check(self, job: FineTuningJob) -> None:
+        """Raise `Unsupported`, naming the parameter, if this engine cannot run `job`."""
+
+    def preflight(self, job: FineTuningJob, *, estimate: bool) -> Preflight:
+        """What the trainer will see of the job's files; with `estimate`, time and memory too."""
+
+    def run(self, run: Run) -> Iterator[AnyProgress]:
+        """Carry out `run`: progress until `Finished`, and `Alive` every second or so of silence.
+
+        Closing the iterator lets go of local resources and leaves remote work running.
+        """
+
+    def pause(self, run: Run) -> None:
+        """Ask `run` to save a checkpoint and to end with `Paused`."""
+
+    def cancel(self, run: Run) -> None:
+        """Stop the remote work of `run`, if it has any."""
+
+    def ready(self) -> bool:
+        """Whether a run could start now."""
+
+
+class Generator(Protocol):
+    """Something that yields text from a base model and an optional adapter."""
+
+    def generate(self, request: GenerationRequest) -> Iterator[Piece]:
+        """Text as it comes; closing the iterator stops the work."""
+
+
+Chunks = Iterable[bytes]
+"""Bytes in pieces of any size."""

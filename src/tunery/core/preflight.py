@@ -1,0 +1,47 @@
+"""What the trainer will see, before it starts: the report of `tunery check` and of a dry run."""
+
+import msgspec
+
+from tunery.core.problems import Problem
+
+
+class TokenStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """Tokens per row, by the tokenizer and template that training uses."""
+
+    total: int
+    trained: int
+    """Taught tokens: those that the loss is taken over."""
+    median: int
+    p95: int
+    max: int
+    histogram: tuple[tuple[int, int], ...]
+    """(upper edge in tokens, rows up to it and above the edge before), in rising order."""
+
+
+class Preflight(msgspec.Struct, frozen=True, kw_only=True):
+    """The report on a training file for one base model."""
+
+    format: str
+    n_rows: int
+    """All rows of the file."""
+    n_examples: int
+    """The rows that would be trained on, after dropping."""
+    n_overlong: int
+    context: int
+    """The longest row that the model takes, in tokens."""
+    tokens: TokenStatistics | None
+    problems: tuple[Problem, ...]
+    """The first 100, errors and warnings, in the order of their lines."""
+    n_errors: int
+    n_warnings: int
+    template: str | None = None
+    """How the chat template is named or recognised, such as "chatml" or "from the model"."""
+    rendered: tuple[tuple[str, bool], ...] = ()
+    """The first row as the model sees it: pieces of text, and whether each is taught."""
+    n_parameters: int | None = None
+    n_trained_parameters: int | None = None
+    seconds_per_token: float | None = None
+    """Measured on this machine in a short probe: training, per token of the stream."""
+    memory_bytes: int | None = None
+    """Estimated peak of the trainer process (or of the GPU, where there is one)."""
+    memory_available_bytes: int | None = None

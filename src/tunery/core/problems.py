@@ -1,0 +1,26 @@
+"""What is wrong with a line of a data file, in words that its owner can act on."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+MOST_PROBLEMS = 100
+"""As many problems as one report names; the rest are counted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """One thing wrong (or doubtful) with one line, and what would be right."""
+
+    line: int | None
+    """From 1; None where the whole file is meant."""
+    field: str | None
+    """The path inside the line, such as `messages[2].role`."""
+    message: str
+    """What is wrong and what would be right."""
+    level: Literal["error", "warning"] = "error"
+
+    def __str__(self) -> str:
+        """The problem as one line of text."""
+        where = [f"line {self.line}"] if self.line is not None else []
+        where += [self.field] if self.field else []
+        return f"{' '.join(where)}: {self.message}" if where else self.message

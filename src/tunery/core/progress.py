@@ -1,0 +1,157 @@
+"""What an engine reports while it carries out a job, and the same values as JSON lines.
+
+A closed union. A trainer prints one line per value, the worker applies each. They are `msgspec`
+structs, not dataclasses, because a tagged union must be told apart again on the other side of a
+pipe.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from tunery.core.hyperparameters import ResolvedHyperparameters
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", omit_defaults=True):
+    """The root of all that can be reported."""
+
+
+class Alive(Progress, frozen=True, kw_only=True, tag="alive"):
+    """Nothing new, every second or so of silence."""
+
+
+class Note(Progress, frozen=True, kw_only=True, tag="note"):
+    """Something the job's owner should read: it becomes an event."""
+
+    message: str
+    level: Literal["info", "warn", "error"] = "info"
+
+
+class Metrics(Progress, frozen=True, kw_only=True, tag="metrics"):
+    """One optimizer step. Losses are means over taught tokens, in nats; accuracies from 0 to 1."""
+
+    step: int
+    total_steps: int
+    train_loss: float
+    train_mean_token_accuracy: float
+    learning_rate: float
+    trained_tokens: int
+    """Taught tokens seen by the whole job so far, over all its attempts."""
+    tokens_per_second: float
+    remaining_s: float | None = None
+    epoch: float | None = None
+    """Passes over the data so far, as a fraction."""
+    full_valid_loss: float | None = None
+    """Where this step was an evaluation: over the whole validation file."""
+    full_valid_mean_token_accuracy: float | None = None
+
+
+class CheckpointSaved(Progress, frozen=True, kw_only=True, tag="checkpoint"):
+    """A checkpoint is whole and on disk; publishing it is the worker's part."""
+
+    step: int
+    folder: str
+    """The blob key of its folder."""
+    metrics: Metrics
+
+
+class Paused(Progress, frozen=True, kw_only=True, tag="paused"):
+    """The run has let go as it was asked to; what it had is in its last checkpoint."""
+
+
+class Died(Progress, frozen=True, kw_only=True, tag="died"):
+    """The trainer ended without a word. The job goes on from its last checkpoint."""
+
+    message: str
+
+
+class Failed(Progress, frozen=True, kw_only=True, tag="failed"):
+    """The job cannot go on."""
+
+    code: str
+    message: str
+    param: str | None = None
+
+
+class Finished(Progress, frozen=True, kw_only=True, tag="finished"):
+    """All steps are done and the adapter is on disk."""
+
+    adapter: str
+    """The blob key of the adapter's folder."""
+    trained_tokens: int
+
+
+AnyProgress = Alive | Note | Metrics | CheckpointSaved | Paused | Died | Failed | Finished
+
+
+class RunRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """All that a trainer needs to know of one attempt; the first line on its standard input.
+
+    Every path is one of this machine. What the trainer reports under `folder` are blob keys: the
+    paths it writes, relative to `blobs`.
+    """
+
+    job_id: str
+    base_model: str
+    """The name, for the model card."""
+    location: str
+    """A folder, or a Hugging Face id `org/name[@revision]`."""
+    training_file: str
+    validation_file: str | None
+    blobs: str
+    """The folder that blob keys start from."""
+    folder: str
+    """The blob key `runs/<job>/<token>` under which this attempt alone writes."""
+    hyperparameters: ResolvedHyperparameters
+    r: int
+    lora_alpha: float
+    lora_dropout: float
+    target_modules: tuple[str, ...] | Literal["all-linear"]
+    seed: int
+    overlong: Literal["error", "drop", "truncate"]
+    initial_adapter: str | None = None
+    """The blob key of the adapter that a continued job starts from."""
+    resume_from: str | None = None
+    """The blob key of the checkpoint to go on from."""
+    trained_model: str | None = None
+    """The name that the tuned model will have, for the model card."""
+    checkpoint_seconds: float = 300.0
+    """At least one checkpoint in so many seconds, beside the one at the end of each epoch."""
+    threads: int | None = None
+
+
+class PreflightRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What to look at before a job starts; what `tunery.trainers.preflight` is given."""
+
+    location: str
+    training_file: str
+    validation_file: str | None = None
+    overlong: Literal["error", "drop", "truncate"] = "error"
+    n_epochs: int | None = None
+    """None where "auto", like the two below: the report resolves them."""
+    batch_size: int | None = None
+    r: int = 16
+    lora_alpha: float = 32
+    lora_dropout: float = 0.0
+    target_modules: tuple[str, ...] | Literal["all-linear"] = "all-linear"
+    estimate: bool = True
+    """Whether to load the model for a short measured probe of time and memory."""
+    threads: int | None = None
+
+
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[AnyProgress] = msgspec.json.Decoder(AnyProgress)
+
+
+def to_line(progress: Progress) -> bytes:
+    r"""`progress` as one line of JSON, `\n` included."""
+    return _encoder.encode(progress) + b"\n"
+
+
+def from_line(line: bytes) -> AnyProgress:
+    """The value that `to_line` wrote.
+
+    Raises:
+        msgspec.DecodeError: the line is not one of ours.
+    """
+    return _decoder.decode(line)

@@ -1,0 +1,1 @@
+"""One folder per wire format: a dialect translates, and nothing else."""

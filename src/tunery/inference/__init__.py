@@ -1,0 +1,1 @@
+"""Trying a model: a child process that swaps adapters over one base."""

@@ -1,0 +1,1 @@
+"""The use cases: each one a method on plain values and narrow ports."""

@@ -1,0 +1,22 @@
+"""All use cases, as the composition root hands them to dialects."""
+
+from dataclasses import dataclass
+
+from tunery.service.files import Files
+from tunery.service.generate import Generation
+from tunery.service.jobs import Jobs
+from tunery.service.keys import Keys
+from tunery.service.models import Models
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """What a route may call."""
+
+    keys: Keys
+    files: Files
+    jobs: Jobs
+    models: Models
+    generation: Generation
+    reads_in_place: bool
+    """Whether a read by key may run on the event loop: true where it costs less than a thread."""

@@ -1,0 +1,1 @@
+"""What is remembered: tables, statements, and the databases that they run on."""

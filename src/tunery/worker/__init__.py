@@ -1,0 +1,1 @@
+"""The one that moves a job along and records what engines report."""
