@@ -36,9 +36,11 @@ class NotFound(TuneryError):
 
     status = 404
 
-    def __init__(self, kind: str, name: str, *, param: str | None = None) -> None:
+    def __init__(
+        self, kind: str, name: str, *, param: str | None = None, message: str | None = None
+    ) -> None:
         """`kind` is one of "job", "file", "upload", "model", "key", "checkpoint"."""
-        super().__init__(f"There is no {kind} {name!r}.", param=param)
+        super().__init__(message or f"There is no {kind} {name!r}.", param=param)
         self.kind = kind
         self.name = name
 

@@ -56,8 +56,17 @@ class TuningDefaults:
 
     learning_rate: float = 2e-4
     batch_size: int | None = None
-    n_epochs: int | None = None
-    """None: by the number of rows."""
+    """None: by the number of rows, as `auto_batch_size` says."""
+    rows_seen: int | None = None
+    """Rows to show in all, repeated as often as that takes; None: as `auto_epochs` says."""
+    min_epochs: int = 1
+    max_epochs: int = 25
+
+    def n_epochs(self, n_examples: int) -> int:
+        """Passes over a training set of `n_examples` rows."""
+        if self.rows_seen is None:
+            return auto_epochs(n_examples)
+        return min(self.max_epochs, max(self.min_epochs, math.ceil(self.rows_seen / n_examples)))
 
 
 def resolve(
@@ -66,7 +75,7 @@ def resolve(
     """`asked` with every "auto" replaced, for a training set of `n_examples` rows."""
     multiplier = _known(asked.learning_rate_multiplier, 1.0)
     return ResolvedHyperparameters(
-        n_epochs=_known(asked.n_epochs, defaults.n_epochs or auto_epochs(n_examples)),
+        n_epochs=_known(asked.n_epochs, defaults.n_epochs(n_examples)),
         batch_size=_known(asked.batch_size, defaults.batch_size or auto_batch_size(n_examples)),
         learning_rate_multiplier=multiplier,
         learning_rate=_known(asked.learning_rate, defaults.learning_rate) * multiplier,

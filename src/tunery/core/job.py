@@ -51,9 +51,16 @@ def sources(target: JobStatus) -> tuple[JobStatus, ...]:
     return tuple(status for status, targets in MOVES.items() if target in targets)
 
 
+def callers_sources(target: JobStatus) -> tuple[JobStatus, ...]:
+    """As `sources`, for a move that a caller asks for: only a paused job can be resumed."""
+    if target is JobStatus.QUEUED:
+        return (JobStatus.PAUSED,)
+    return sources(target)
+
+
 def refuse_move(job_id: str, status: JobStatus, target: JobStatus) -> InvalidTransition:
     """The error that says why a job in `status` cannot become `target`."""
-    allowed = ", ".join(sources(target))
+    allowed = ", ".join(callers_sources(target))
     return InvalidTransition(
         f"Job {job_id} is {status}; only a job that is {allowed} can become {target}."
     )

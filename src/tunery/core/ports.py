@@ -1,10 +1,11 @@
 """The narrow ports through which decisions reach the world: store, blobs, engines, generators."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import collections.abc
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from tunery.core.access import ApiKey, Caller
 from tunery.core.events import Checkpoint, Event, NewEvent
@@ -16,6 +17,10 @@ from tunery.core.models import BaseModel, FineTunedModel
 from tunery.core.pages import Page, PageRequest
 from tunery.core.preflight import Preflight
 from tunery.core.progress import AnyProgress, Metrics
+
+Value = TypeVar("Value")
+Closable = collections.abc.Generator[Value, None, None]
+"""An iterator with `close`. Named so because a `Generator` here is something else."""
 
 
 class Clock(Protocol):
@@ -177,8 +182,9 @@ class JobStore(Protocol):
     ) -> FineTuningJob:
         """Cancel, pause or requeue a job, durably, with the event that says so.
 
-        The guard stands in the UPDATE (I1). A cancelled job loses its lease at once; a paused one
-        keeps it until its worker has saved a checkpoint and let go.
+        The guard stands in the UPDATE (I1). A caller can queue only a paused job (`QUEUED` from
+        `PAUSED`; the other moves to queued are a worker's). A cancelled job loses its lease
+        at once; a paused one keeps it until its worker has saved a checkpoint and let go.
 
         Raises:
             NotFound: the project has no such job.
@@ -306,7 +312,7 @@ class Engine(Protocol):
     def preflight(self, job: FineTuningJob, *, estimate: bool) -> Preflight:
         """What the trainer will see of the job's files; with `estimate`, time and memory too."""
 
-    def run(self, run: Run) -> Iterator[AnyProgress]:
+    def run(self, run: Run) -> Closable[AnyProgress]:
         """Carry out `run`: progress until `Finished`, and `Alive` every second or so of silence.
 
         Closing the iterator lets go of local resources and leaves remote work running.
@@ -321,13 +327,15 @@ class Engine(Protocol):
     def ready(self) -> bool:
         """Whether a run could start now."""
 
+    def close(self) -> None:
+        """Let go of every local process."""
+
 
 class Generator(Protocol):
     """Something that yields text from a base model and an optional adapter."""
 
-    def generate(self, request: GenerationRequest) -> Iterator[Piece]:
+    def generate(self, request: GenerationRequest) -> Closable[Piece]:
         """Text as it comes; closing the iterator stops the work."""
 
-
-Chunks = Iterable[bytes]
-"""Bytes in pieces of any size."""
+    def close(self) -> None:
+        """Let go of every local process."""

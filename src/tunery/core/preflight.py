@@ -3,6 +3,10 @@
 import msgspec
 
 from tunery.core.problems import Problem
+from tunery.core.progress import Failed
+
+FEWEST_EXAMPLES = 10
+"""OpenAI's minimum (guide "Supervised fine-tuning")."""
 
 
 class TokenStatistics(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,3 +49,33 @@ class Preflight(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: int | None = None
     """Estimated peak of the trainer process (or of the GPU, where there is one)."""
     memory_available_bytes: int | None = None
+
+
+def refusal(report: Preflight) -> Failed | None:
+    """Why a job with this report cannot run, coded and worded as OpenAI's; None where it can."""
+    errors = [problem for problem in report.problems if problem.level == "error"]
+    if errors:
+        which = errors[0].file
+        shown = "\n".join(str(problem) for problem in errors[:20])
+        more = report.n_errors - min(len(errors), 20)
+        rest = f"\nand {more} more" if more else ""
+        return Failed(
+            code=f"invalid_{which}_file",
+            message=f"The job failed due to an invalid {which} file. {shown}{rest}",
+            param=f"{which}_file",
+        )
+    if report.n_examples < FEWEST_EXAMPLES:
+        return Failed(
+            code="invalid_n_examples",
+            message=too_few_examples(report.n_examples),
+            param="training_file",
+        )
+    return None
+
+
+def too_few_examples(n_examples: int) -> str:
+    """OpenAI's sentence for a training set that is too small."""
+    return (
+        f"Training file has {n_examples} example(s), but must have at least "
+        f"{FEWEST_EXAMPLES} examples"
+    )

@@ -18,6 +18,7 @@ class Problem:
     message: str
     """What is wrong and what would be right."""
     level: Literal["error", "warning"] = "error"
+    file: Literal["training", "validation"] = "training"
 
     def __str__(self) -> str:
         """The problem as one line of text."""

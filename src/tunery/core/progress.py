@@ -139,6 +139,9 @@ class PreflightRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     threads: int | None = None
 
 
+PAUSE_LINE = b"pause\n"
+"""Written to a running trainer's standard input: save a checkpoint, then end with `Paused`."""
+
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[AnyProgress] = msgspec.json.Decoder(AnyProgress)
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from tunery.service.files import Files
 from tunery.service.generate import Generation
+from tunery.service.health import Health
 from tunery.service.jobs import Jobs
 from tunery.service.keys import Keys
 from tunery.service.models import Models
@@ -18,5 +19,6 @@ class Services:
     jobs: Jobs
     models: Models
     generation: Generation
+    health: Health
     reads_in_place: bool
     """Whether a read by key may run on the event loop: true where it costs less than a thread."""

@@ -1,0 +1,210 @@
+"""The composition root: settings in, wired application out."""
+
+import logging
+import os
+import pkgutil
+import socket
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import uvicorn
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+
+from tunery import __version__
+from tunery.bases.catalog import FolderCatalog, hugging_face_cache
+from tunery.blobs.folder import FolderBlobs
+from tunery.core.errors import TuneryError
+from tunery.core.ports import Clock, Engine, Generator, Store
+from tunery.dialects import DIALECTS, health
+from tunery.dialects.openai.errors import answer_http_exception
+from tunery.engines import ENGINES
+from tunery.first_start import first_key
+from tunery.inference.process import ChildGenerator
+from tunery.listening import listen
+from tunery.middleware import BodyLimit, RequestIds
+from tunery.service.files import Files
+from tunery.service.generate import Generation
+from tunery.service.health import Health
+from tunery.service.jobs import Jobs
+from tunery.service.keys import Keys
+from tunery.service.models import Models
+from tunery.service.services import Services
+from tunery.settings import Settings
+from tunery.store import postgres, sqlite
+from tunery.worker.loop import Worker
+
+logger = logging.getLogger(__name__)
+
+GARBAGE_EVERY_S = 600.0
+
+
+class SystemClock:
+    """The machine's time."""
+
+    def now(self) -> datetime:
+        """The present moment, aware, in UTC."""
+        return datetime.now(UTC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wired:
+    """Everything that was built, once."""
+
+    settings: Settings
+    store: Store
+    services: Services
+    engines: Mapping[str, Engine]
+    generator: Generator
+    worker: Worker
+
+    def start(self) -> None:
+        """Begin to work."""
+        self.services.files.collect_garbage()
+        self.worker.start()
+
+    def stop(self) -> None:
+        """Let running jobs save a checkpoint, end every child, and close the store."""
+        self.worker.stop()
+        for engine in self.engines.values():
+            engine.close()
+        self.generator.close()
+        self.store.close()
+
+
+def build(settings: Settings) -> Wired:
+    """The application as `settings` say; the database is brought up to date, nothing runs yet."""
+    settings.home.mkdir(parents=True, exist_ok=True)
+    clock = SystemClock()
+    store, reads_in_place = _open_store(settings, clock)
+    blobs = FolderBlobs(settings.home / "blobs")
+    catalog = FolderCatalog(
+        folders=settings.models, aliases=settings.aliases, cache=hugging_face_cache()
+    )
+    engines: dict[str, Engine] = {
+        name: pkgutil.resolve_name(builder)(
+            blobs=blobs,
+            catalog=catalog,
+            checkpoint_seconds=settings.checkpoint_seconds,
+            threads=settings.threads,
+        )
+        for name, builder in ENGINES.items()
+    }
+    worker = Worker(
+        store=store,
+        engines=engines,
+        catalog=catalog,
+        blobs=blobs,
+        clock=clock,
+        owner=f"{socket.gethostname()}:{os.getpid()}",
+        slots=settings.concurrent_jobs,
+        lease_s=settings.lease_seconds,
+    )
+    models = Models(store, catalog)
+    generator = ChildGenerator()
+    services = Services(
+        keys=Keys(store, clock),
+        files=Files(store, blobs, clock, max_file_bytes=settings.max_file_bytes),
+        jobs=Jobs(
+            store=store,
+            catalog=catalog,
+            models=models,
+            engines=engines,
+            clock=clock,
+            wake=worker.wake,
+        ),
+        models=models,
+        generation=Generation(models, blobs, generator),
+        health=Health(store, engines),
+        reads_in_place=reads_in_place,
+    )
+    return Wired(
+        settings=settings,
+        store=store,
+        services=services,
+        engines=engines,
+        generator=generator,
+        worker=worker,
+    )
+
+
+def create_app(wired: Wired) -> FastAPI:
+    """The HTTP application over `wired`, which it starts and stops with itself."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        ended = threading.Event()
+        await run_in_threadpool(wired.start)
+        housekeeping = threading.Thread(target=_housekeeping, args=(wired, ended), daemon=True)
+        housekeeping.start()
+        yield
+        ended.set()
+        await run_in_threadpool(wired.stop)
+
+    app = FastAPI(
+        title="Tunery",
+        version=__version__,
+        description="A self-hosted fine-tuning server.",
+        lifespan=lifespan,
+        redirect_slashes=False,
+    )
+    app.state.services = wired.services
+    for router in DIALECTS:
+        app.include_router(router)
+    app.include_router(health.router)
+    app.add_exception_handler(HTTPException, answer_http_exception)
+    app.add_middleware(BodyLimit, max_bytes=wired.settings.max_body_bytes)
+    app.add_middleware(RequestIds)
+    return app
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started:
+    """What the person who started a server wants to know."""
+
+    url: str
+    new_key: str | None
+    """The first key, where this start made it; it is shown once."""
+
+
+def serve(settings: Settings, *, announce: Callable[[Started], None]) -> None:
+    """Serve until a signal ends the process.
+
+    Raises:
+        PortTaken: another process listens there; nothing was opened or made.
+        FirstStartRefused: see `first_key`.
+        TuneryError: the store cannot be opened.
+    """
+    with listen(settings.host, settings.port) as listening:
+        wired = build(settings)
+        new_key = first_key(settings, wired.store, SystemClock())
+        port = listening.getsockname()[1]
+        announce(Started(url=f"http://{settings.host}:{port}", new_key=new_key))
+        config = uvicorn.Config(
+            create_app(wired),
+            loop="uvloop",
+            http="httptools",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            timeout_graceful_shutdown=5,
+        )
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def _open_store(settings: Settings, clock: Clock) -> tuple[Store, bool]:
+    if settings.database_url is not None:
+        return postgres.open_store(settings.database_url, clock), False
+    return sqlite.open_store(settings.home / "tunery.db", clock), True
+
+
+def _housekeeping(wired: Wired, ended: threading.Event) -> None:
+    while not ended.wait(GARBAGE_EVERY_S):
+        try:
+            wired.services.files.collect_garbage()
+        except (TuneryError, OSError):
+            logger.exception("cannot collect garbage; trying again later")

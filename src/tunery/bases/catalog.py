@@ -1,0 +1,101 @@
+"""The base models that there are: the product's own, the operator's folders, and the cache's.
+
+Nothing is loaded here: a base model is a name, a place, and what "auto" means for it.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from tunery.core.errors import NotFound
+from tunery.core.hyperparameters import TuningDefaults
+from tunery.core.models import BaseModel
+
+BUILT_IN = Path(__file__).parent
+_BUILT_IN_SINCE = datetime(2026, 11, 21, tzinfo=UTC)
+
+
+class FolderCatalog:
+    """Base models found on this machine. What the operator names wins over what the cache has."""
+
+    def __init__(
+        self, *, folders: Mapping[str, Path], aliases: Mapping[str, str], cache: Path
+    ) -> None:
+        """`cache` is the hub folder of the Hugging Face cache; it need not exist."""
+        self._own = {**_built_in(), **{name: _in(name, path) for name, path in folders.items()}}
+        self._aliases = dict(aliases)
+        self._cache = cache
+
+    def models(self) -> Sequence[BaseModel]:
+        """Every base model, by name."""
+        found = {model.name: model for model in _cached(self._cache)} | self._own
+        return [found[name] for name in sorted(found)]
+
+    def resolve(self, name: str) -> BaseModel:
+        """The base model that `name` means, an alias included.
+
+        Raises:
+            NotFound: no base model goes by this name; the message lists what there is.
+        """
+        target = self._aliases.get(name, name)
+        if (own := self._own.get(target)) is not None:
+            return own
+        identity, _, revision = target.partition("@")
+        for model in _cached(self._cache):
+            if model.name == identity:
+                return replace(model, name=target, location=target) if revision else model
+        raise self._unknown(name, target)
+
+    def _unknown(self, name: str, target: str) -> NotFound:
+        known = ", ".join([model.name for model in self.models()] + sorted(self._aliases))
+        meant = f" (an alias of {target!r})" if target != name else ""
+        message = f"There is no base model {name!r}{meant}. Base models here: {known}."
+        if "/" in target and not target.startswith("ft:"):
+            message += f" To get it from Hugging Face: hf download {target.partition('@')[0]}"
+        return NotFound("model", name, param="model", message=message)
+
+
+def hugging_face_cache() -> Path:
+    """The hub folder of the ordinary cache (huggingface_hub, "Environment variables")."""
+    if (hub := os.environ.get("HF_HUB_CACHE")) is not None:
+        return Path(hub).expanduser()
+    cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    return Path(os.environ.get("HF_HOME", f"{cache}/huggingface")).expanduser() / "hub"
+
+
+def _built_in() -> dict[str, BaseModel]:
+    """The entries of `catalog.toml`, each with a folder of its name beside it."""
+    entries = tomllib.loads((BUILT_IN / "catalog.toml").read_text("utf-8"))
+    return {
+        name: BaseModel(
+            name=name,
+            location=str(BUILT_IN / name),
+            owned_by="tunery",
+            created_at=_BUILT_IN_SINCE,
+            defaults=msgspec.convert(entry, TuningDefaults),
+        )
+        for name, entry in entries.items()
+    }
+
+
+def _in(name: str, folder: Path) -> BaseModel:
+    made = datetime.fromtimestamp(folder.stat().st_mtime, UTC)
+    return BaseModel(name=name, location=str(folder), owned_by="operator", created_at=made)
+
+
+def _cached(cache: Path) -> list[BaseModel]:
+    """The models of the cache that have at least one snapshot with a configuration."""
+    found = []
+    for folder in cache.glob("models--*--*"):
+        if not any(folder.glob("snapshots/*/config.json")):
+            continue
+        _, owner, name = folder.name.split("--", 2)
+        identity = f"{owner}/{name}"
+        made = datetime.fromtimestamp(folder.stat().st_mtime, UTC)
+        found.append(BaseModel(name=identity, location=identity, owned_by=owner, created_at=made))
+    return found

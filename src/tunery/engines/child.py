@@ -1,0 +1,109 @@
+"""A child process that is given one line and answers with many.
+
+It runs in a session of its own, so that a Ctrl-C in the terminal of the server reaches it only
+through the server, which lets it save a checkpoint first. Its standard input stays open for as
+long as it is wanted: when that closes, by our choice or by our death, the child ends.
+"""
+
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Iterator
+from typing import IO
+
+LOG_LINES = 50
+
+
+class Child:
+    """`python -m <module>`, fed through a pipe and read in threads."""
+
+    def __init__(self, module: str, first_line: bytes) -> None:
+        """Start it and hand it `first_line`."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", module],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._log: deque[str] = deque(maxlen=LOG_LINES)
+        self._readers = [
+            threading.Thread(target=self._read_lines, daemon=True),
+            threading.Thread(target=self._read_log, daemon=True),
+        ]
+        for reader in self._readers:
+            reader.start()
+        self.send(first_line)
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    def send(self, line: bytes) -> None:
+        """Write a line to its standard input; one that has ended does not mind."""
+        stdin = _pipe(self._process.stdin)
+        try:
+            stdin.write(line)
+            stdin.flush()
+        except (BrokenPipeError, ValueError):
+            # It is gone: whoever reads its lines will see that.
+            return
+
+    def lines(self, *, silence_s: float) -> Iterator[bytes | None]:
+        """Its lines as they come, None after each `silence_s` without one, until it has ended."""
+        while True:
+            try:
+                line = self._lines.get(timeout=silence_s)
+            except queue.Empty:
+                yield None
+                continue
+            if not line:
+                return
+            yield line
+
+    def kill(self) -> None:
+        """End it now, wait until it has ended, and close every pipe."""
+        self._process.kill()
+        self._process.wait()
+        for reader in self._readers:
+            reader.join()
+        try:
+            _pipe(self._process.stdin).close()
+        except BrokenPipeError:
+            # Closing flushes what a dead child never read.
+            return
+
+    def epitaph(self) -> str:
+        """How it ended, and the last lines that it wrote to its standard error."""
+        code = self._process.wait()
+        log = "\n".join(self._log)
+        return f"{_ending(code)}.\n{log}" if log else f"{_ending(code)}."
+
+    def _read_lines(self) -> None:
+        with _pipe(self._process.stdout) as stdout:
+            for line in stdout:
+                self._lines.put(line)
+        self._lines.put(b"")
+
+    def _read_log(self) -> None:
+        with _pipe(self._process.stderr) as stderr:
+            for line in stderr:
+                self._log.append(line.decode(errors="replace").rstrip())
+
+
+def _ending(code: int) -> str:
+    if code >= 0:
+        return f"It ended with exit code {code}"
+    hint = " (out of memory?)" if -code == signal.SIGKILL else ""
+    return f"It was killed by {signal.Signals(-code).name}{hint}"
+
+
+def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
+    if stream is None:
+        raise ValueError("the child was started without this pipe")
+    return stream

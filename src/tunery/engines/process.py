@@ -1,0 +1,188 @@
+"""The local engine: trainer processes on this machine."""
+
+import importlib.util
+import logging
+import threading
+
+import msgspec
+
+from tunery.core.errors import Unavailable, Unsupported
+from tunery.core.job import FineTuningJob
+from tunery.core.models import tuned_model_name
+from tunery.core.ports import Blobs, Catalog, Closable, Run
+from tunery.core.preflight import Preflight
+from tunery.core.progress import (
+    PAUSE_LINE,
+    Alive,
+    AnyProgress,
+    Died,
+    Failed,
+    Finished,
+    Paused,
+    PreflightRequest,
+    RunRequest,
+    from_line,
+)
+from tunery.engines.child import Child
+
+logger = logging.getLogger(__name__)
+
+SILENCE_S = 1.0
+"""After so long without a line from the trainer, the worker is told that the run is alive."""
+
+NOT_INSTALLED = (
+    "Local training is not installed on this server. To install it: pip install 'tunery[train]'"
+)
+
+
+class LocalEngine:
+    """Carries out jobs in child processes, which end when this process does."""
+
+    def __init__(
+        self,
+        *,
+        blobs: Blobs,
+        catalog: Catalog,
+        checkpoint_seconds: float = 300.0,
+        threads: int | None = None,
+    ) -> None:
+        """No process is started before there is something to do."""
+        self._blobs = blobs
+        self._catalog = catalog
+        self._checkpoint_seconds = checkpoint_seconds
+        self._threads = threads
+        self._lock = threading.Lock()
+        self._children: dict[str, Child] = {}
+        self._closed = False
+
+    def check(self, job: FineTuningJob) -> None:
+        """Raise `Unsupported` where PyTorch is not installed; every supervised job can run."""
+        if not installed():
+            raise Unsupported(NOT_INSTALLED, param="engine")
+
+    def preflight(self, job: FineTuningJob, *, estimate: bool) -> Preflight:
+        """The report of a child that tokenises the files as the trainer will.
+
+        Raises:
+            Unsupported: PyTorch is not installed.
+            Unavailable: the child ended without a report; the message has its last words.
+        """
+        self.check(job)
+        asked = job.method.hyperparameters
+        request = PreflightRequest(
+            location=self._catalog.resolve(job.base_model).location,
+            training_file=self._path(job.training_file),
+            validation_file=job.validation_file and self._path(job.validation_file),
+            overlong=job.overlong,
+            n_epochs=None if asked.n_epochs == "auto" else asked.n_epochs,
+            batch_size=None if asked.batch_size == "auto" else asked.batch_size,
+            r=job.lora.r,
+            lora_alpha=job.lora.lora_alpha,
+            lora_dropout=job.lora.lora_dropout,
+            target_modules=job.lora.target_modules,
+            estimate=estimate,
+            threads=self._threads,
+        )
+        line = self._answer("tunery.trainers.preflight", msgspec.json.encode(request) + b"\n")
+        return msgspec.json.decode(line, type=Preflight)
+
+    def run(self, run: Run) -> Closable[AnyProgress]:
+        """Train in a child process; closing the iterator kills it."""
+        child = self._start(run.folder, "tunery.trainers", self._request(run))
+        try:
+            for line in child.lines(silence_s=SILENCE_S):
+                value = Alive() if line is None else from_line(line)
+                yield value
+                if isinstance(value, Finished | Failed | Paused):
+                    return
+            yield Died(message=f"The trainer ended without a word. {child.epitaph()}")
+        finally:
+            self._end(run.folder)
+
+    def pause(self, run: Run) -> None:
+        """Ask the trainer to save a checkpoint and to end."""
+        with self._lock:
+            child = self._children.get(run.folder)
+        if child is not None:
+            child.send(PAUSE_LINE)
+
+    def cancel(self, run: Run) -> None:
+        """Nothing runs elsewhere: closing the iterator of `run` was enough."""
+
+    def ready(self) -> bool:
+        """Whether a trainer can start, or none ever will because PyTorch is not installed."""
+        return not self._closed
+
+    def close(self) -> None:
+        """End every child."""
+        with self._lock:
+            self._closed = True
+            children = list(self._children.values())
+        for child in children:
+            child.kill()
+
+    def _start(self, key: str, module: str, first_line: bytes) -> Child:
+        with self._lock:
+            if self._closed:
+                raise Unavailable("This server is shutting down.")
+            child = Child(module, first_line)
+            self._children[key] = child
+        logger.info("started %s as process %d", module, child.pid)
+        return child
+
+    def _end(self, key: str) -> None:
+        with self._lock:
+            child = self._children.pop(key)
+        child.kill()
+
+    def _answer(self, module: str, request: bytes) -> bytes:
+        """The one line that `module` answers to `request`."""
+        key = f"{module} {threading.get_ident()}"
+        child = self._start(key, module, request)
+        try:
+            for line in child.lines(silence_s=SILENCE_S):
+                if line is not None:
+                    return line
+            raise Unavailable(f"The files could not be read through. {child.epitaph()}")
+        finally:
+            self._end(key)
+
+    def _path(self, file_id: str) -> str:
+        return str(self._blobs.path(f"files/{file_id}"))
+
+    def _request(self, run: Run) -> bytes:
+        job = run.job
+        if job.resolved is None:
+            raise Unavailable(f"Job {job.id} was not validated.")
+        request = RunRequest(
+            job_id=job.id,
+            base_model=job.base_model,
+            location=self._catalog.resolve(job.base_model).location,
+            training_file=self._path(job.training_file),
+            validation_file=job.validation_file and self._path(job.validation_file),
+            blobs=str(self._blobs.path("")),
+            folder=run.folder,
+            hyperparameters=job.resolved,
+            r=job.lora.r,
+            lora_alpha=job.lora.lora_alpha,
+            lora_dropout=job.lora.lora_dropout,
+            target_modules=job.lora.target_modules,
+            seed=job.seed,
+            overlong=job.overlong,
+            initial_adapter=job.initial_adapter,
+            resume_from=run.resume_from.folder if run.resume_from else None,
+            trained_model=tuned_model_name(
+                base_model=job.base_model,
+                organization=job.organization_id,
+                suffix=job.suffix,
+                job_id=job.id,
+            ),
+            checkpoint_seconds=self._checkpoint_seconds,
+            threads=self._threads,
+        )
+        return msgspec.json.encode(request) + b"\n"
+
+
+def installed() -> bool:
+    """Whether PyTorch and transformers are here; asking does not import them."""
+    return all(importlib.util.find_spec(name) for name in ("torch", "transformers"))

@@ -1,0 +1,242 @@
+"""Fine-tuning jobs: create, follow, and stop them."""
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from tunery.core.access import Caller
+from tunery.core.errors import (
+    InvalidFile,
+    InvalidValue,
+    NotFound,
+    Unsupported,
+)
+from tunery.core.events import Checkpoint, Event, NewEvent
+from tunery.core.files import File, Format
+from tunery.core.hyperparameters import resolve, total_steps
+from tunery.core.ids import new_id
+from tunery.core.job import FineTuningJob, JobStatus, NewJob
+from tunery.core.models import BaseModel
+from tunery.core.pages import Page, PageRequest
+from tunery.core.ports import Catalog, Clock, Engine, FileStore, Idempotency, JobStore
+from tunery.core.preflight import FEWEST_EXAMPLES, Preflight, refusal, too_few_examples
+from tunery.service.models import Models
+
+LARGEST_SEED = 2**31 - 1
+
+
+class JobsStore(JobStore, FileStore, Protocol):
+    """What this use case needs to remember."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DryRun:
+    """What a job would be and cost; nothing was kept."""
+
+    job: FineTuningJob
+    report: Preflight
+    steps: int | None
+    """None where the files cannot be trained on."""
+    seconds: float | None
+    memory_bytes: int | None
+
+
+class Jobs:
+    """The use cases of fine-tuning jobs. Every one names the caller's project."""
+
+    def __init__(
+        self,
+        *,
+        store: JobsStore,
+        catalog: Catalog,
+        models: Models,
+        engines: Mapping[str, Engine],
+        clock: Clock,
+        wake: Callable[[], None],
+    ) -> None:
+        """`wake` tells the worker in this process, if there is one, that something waits."""
+        self._store = store
+        self._catalog = catalog
+        self._models = models
+        self._engines = engines
+        self._clock = clock
+        self._wake = wake
+
+    def create(
+        self, caller: Caller, new: NewJob, idempotency: Idempotency | None = None
+    ) -> FineTuningJob:
+        """Keep a new job, to be validated and run by a worker.
+
+        Raises:
+            InvalidValue: a parameter cannot be right; `param` names it.
+            Unsupported: the engine cannot do it.
+            Conflict: the idempotency key came before with another request.
+        """
+        job = self._prepared(caller, new)
+        kept = self._store.add_job(job, _first_events(job), idempotency)
+        self._wake()
+        return kept
+
+    def dry_run(self, caller: Caller, new: NewJob) -> DryRun:
+        """What `create` would lead to, without making a job; raises what `create` raises."""
+        job = self._prepared(caller, new)
+        report = self._engines[job.engine].preflight(job, estimate=True)
+        if refusal(report) is not None:
+            return DryRun(job=job, report=report, steps=None, seconds=None, memory_bytes=None)
+        resolved = resolve(
+            job.method.hyperparameters,
+            n_examples=report.n_examples,
+            defaults=self._catalog.resolve(job.base_model).defaults,
+        )
+        seconds = None
+        if report.seconds_per_token is not None and report.tokens is not None:
+            seconds = report.seconds_per_token * report.tokens.total * resolved.n_epochs
+        return DryRun(
+            job=replace(job, resolved=resolved),
+            report=report,
+            steps=total_steps(resolved, n_examples=report.n_examples),
+            seconds=seconds,
+            memory_bytes=report.memory_bytes,
+        )
+
+    def get(self, caller: Caller, job_id: str) -> FineTuningJob:
+        """One job; NotFound where the project has none."""
+        return self._store.job(caller.project_id, job_id)
+
+    def list(
+        self,
+        caller: Caller,
+        page: PageRequest,
+        *,
+        metadata: Mapping[str, str] | None = None,
+        without_metadata: bool = False,
+    ) -> Page[FineTuningJob]:
+        """The project's jobs, newest first; those with every pair of `metadata`."""
+        return self._store.jobs(
+            caller.project_id, page, metadata=metadata, without_metadata=without_metadata
+        )
+
+    def cancel(self, caller: Caller, job_id: str) -> FineTuningJob:
+        """End a job that is not over; what it has trained so far stays in its checkpoints."""
+        return self._move(caller, job_id, JobStatus.CANCELLED, "Fine-tuning job cancelled")
+
+    def pause(self, caller: Caller, job_id: str) -> FineTuningJob:
+        """Let a queued or running job wait; a running one saves a checkpoint first."""
+        return self._move(caller, job_id, JobStatus.PAUSED, "Fine-tuning job paused")
+
+    def resume(self, caller: Caller, job_id: str) -> FineTuningJob:
+        """Queue a paused job again; it goes on from its last checkpoint."""
+        moved = self._move(caller, job_id, JobStatus.QUEUED, "Fine-tuning job resumed")
+        self._wake()
+        return moved
+
+    def events(self, caller: Caller, job_id: str, page: PageRequest) -> Page[Event]:
+        """What happened to a job; NotFound where the project has none."""
+        return self._store.events(caller.project_id, job_id, page)
+
+    def checkpoints(self, caller: Caller, job_id: str, page: PageRequest) -> Page[Checkpoint]:
+        """A job's checkpoints, newest first; NotFound where the project has none."""
+        return self._store.checkpoints(caller.project_id, job_id, page)
+
+    def _move(self, caller: Caller, job_id: str, target: JobStatus, message: str) -> FineTuningJob:
+        return self._store.move_job(caller.project_id, job_id, target, NewEvent(message=message))
+
+    def _prepared(self, caller: Caller, new: NewJob) -> FineTuningJob:
+        base, initial_adapter = self._base(caller, new.model)
+        training = self._data(caller, new.training_file, "training_file")
+        if new.validation_file is not None:
+            self._validation(caller, new)
+        if training.n_rows is not None and training.n_rows < FEWEST_EXAMPLES:
+            raise InvalidFile(
+                too_few_examples(training.n_rows),
+                (),
+                param="training_file",
+                code="invalid_n_examples",
+            )
+        job = FineTuningJob(
+            id=new_id("ftjob-"),
+            project_id=caller.project_id,
+            organization_id=caller.organization_id,
+            created_by=caller.user_id,
+            created_at=self._clock.now(),
+            status=JobStatus.VALIDATING_FILES,
+            engine=self._engine(new.engine),
+            base_model=base.name,
+            requested_model=new.model,
+            training_file=new.training_file,
+            validation_file=new.validation_file,
+            method=new.method,
+            lora=new.lora,
+            overlong=new.overlong,
+            suffix=new.suffix,
+            seed=secrets.randbelow(LARGEST_SEED) if new.seed is None else new.seed,
+            metadata=new.metadata,
+            echo=new.echo,
+            initial_adapter=initial_adapter,
+        )
+        self._engines[job.engine].check(job)
+        return job
+
+    def _base(self, caller: Caller, name: str) -> tuple[BaseModel, str | None]:
+        """The base model to tune, and the adapter to go on from where `name` is a tuned model."""
+        try:
+            return self._models.resolve(caller, name)
+        except NotFound as unknown:
+            raise InvalidValue(unknown.message, param="model", code="model_not_found") from unknown
+
+    def _engine(self, name: str | None) -> str:
+        chosen = name or "local"
+        if chosen not in self._engines:
+            known = ", ".join(sorted(self._engines)) or "none"
+            raise InvalidValue(
+                f"There is no engine {chosen!r}. Engines here: {known}.", param="engine"
+            )
+        return chosen
+
+    def _validation(self, caller: Caller, new: NewJob) -> None:
+        assert new.validation_file is not None
+        if new.validation_file == new.training_file:
+            raise InvalidValue(
+                "validation_file is the training file; a validation set must be another one, "
+                "or its loss says nothing",
+                param="validation_file",
+            )
+        self._data(caller, new.validation_file, "validation_file")
+
+    def _data(self, caller: Caller, file_id: str, param: str) -> File:
+        try:
+            file = self._store.file(caller.project_id, file_id)
+        except NotFound as unknown:
+            raise InvalidValue(
+                f'There is no file {file_id!r}; upload it first with purpose "fine-tune".',
+                param=param,
+            ) from unknown
+        if file.purpose != "fine-tune":
+            raise InvalidValue(
+                f'File {file_id} has purpose "{file.purpose}"; it must be "fine-tune".',
+                param=param,
+            )
+        if file.format not in (Format.CHAT, Format.COMPLETION):
+            raise Unsupported(_wrong_format(file), param=param, code=f"invalid_{param}")
+        return file
+
+
+def _wrong_format(file: File) -> str:
+    return (
+        f"Invalid file format. Input file {file.id} is in the fine-tune-{file.format} format, but "
+        "the specified fine-tuning job is using 'supervised' as the training method."
+    )
+
+
+def _first_events(job: FineTuningJob) -> list[NewEvent]:
+    """What OpenAI says of a new job, and which model an alias meant."""
+    events = [NewEvent(message=f"Created fine-tuning job: {job.id}")]
+    if job.requested_model != job.base_model:
+        events.append(
+            NewEvent(message=f"Model {job.requested_model} is {job.base_model} on this server")
+        )
+    files = job.training_file
+    if job.validation_file is not None:
+        files += f" and validation file: {job.validation_file}"
+    return [*events, NewEvent(message=f"Validating training file: {files}")]

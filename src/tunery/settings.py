@@ -1,0 +1,91 @@
+"""Every knob, read once.
+
+`TUNERY_*` variables come first, then `tunery.toml` in the home folder, then the defaults here.
+"""
+
+from pathlib import Path
+
+import platformdirs
+from pydantic import Field
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+def default_home() -> Path:
+    """The platform's folder for user data."""
+    return Path(platformdirs.user_data_dir("tunery", appauthor=False))
+
+
+class Settings(BaseSettings):
+    """What an operator can set."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="TUNERY_", frozen=True, extra="ignore", use_attribute_docstrings=True
+    )
+
+    home: Path = Field(default_factory=default_home)
+    """The folder for database, files, checkpoints, adapters, `credentials` and `tunery.toml`."""
+
+    host: str = "127.0.0.1"
+    """The address to listen on. A first start on any other than loopback needs `bootstrap_key`."""
+
+    port: int = Field(default=8642, ge=0, le=65535)
+    """The port to listen on."""
+
+    database_url: str | None = None
+    """`postgresql://…`; unset: SQLite in the home folder."""
+
+    bootstrap_key: str | None = Field(default=None, min_length=32)
+    """The first key of an empty installation; unset: one is made and printed once."""
+
+    text_model: str = "tiny-chat"
+    """The base model for text where a request leaves it unsaid."""
+
+    aliases: dict[str, str] = Field(default_factory=dict)
+    """Other names for base models, such as `"gpt-4o-mini-2024-07-18" = "Qwen/Qwen3-4B"`."""
+
+    models: dict[str, Path] = Field(default_factory=dict)
+    """Base models in folders of yours: name and folder (Hugging Face layout, safetensors)."""
+
+    max_file_bytes: int = Field(default=8 * 1024**3, gt=0)
+    """The largest file that can be uploaded, in bytes."""
+
+    max_body_bytes: int = Field(default=8 * 1024**2, gt=0)
+    """The largest JSON body of a request, in bytes."""
+
+    concurrent_jobs: int = Field(default=1, ge=1)
+    """How many jobs train at the same time on this machine."""
+
+    lease_seconds: float = Field(default=15.0, gt=0)
+    """How long a worker that is not heard of keeps its job, in seconds."""
+
+    checkpoint_seconds: float = Field(default=300.0, gt=0)
+    """A job saves a checkpoint at least so often, in seconds, beside the end of each epoch."""
+
+    threads: int | None = Field(default=None, ge=1)
+    """Processor threads of a trainer; unset: every core."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then variables, then `tunery.toml` of the home that these name."""
+        named = init_settings().get("home") or env_settings().get("home") or default_home()
+        toml = TomlConfigSettingsSource(settings_cls, toml_file=Path(named) / "tunery.toml")
+        return init_settings, env_settings, toml
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach the server."""
+        return self.host in LOOPBACK

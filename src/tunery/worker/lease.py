@@ -1,0 +1,65 @@
+"""Holding on to a job while it runs: a heartbeat in a thread of its own."""
+
+import logging
+import threading
+import time
+from types import TracebackType
+
+from tunery.core.errors import LeaseLost, TuneryError
+from tunery.core.ports import Lease, RunStore
+
+logger = logging.getLogger(__name__)
+
+
+class Heartbeat:
+    """Renews a lease every third of its length; `lost` is set as soon as it may be somebody else's.
+
+    A store that does not answer is asked again until the lease is nearly over: by then the trainer
+    must have been stopped, because another worker may have claimed the job (I4).
+    """
+
+    def __init__(self, store: RunStore, lease: Lease, *, lease_s: float) -> None:
+        """Nothing is renewed before the block is entered."""
+        self._store = store
+        self._lease = lease
+        self._lease_s = lease_s
+        self._ended = threading.Event()
+        self._thread = threading.Thread(
+            target=self._beat, name=f"heartbeat {lease.job_id}", daemon=True
+        )
+        self.lost = threading.Event()
+
+    def __enter__(self) -> "Heartbeat":
+        """Begin to renew."""
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop renewing; the lease then runs out by itself unless it was given back."""
+        self._ended.set()
+        self._thread.join()
+
+    def _beat(self) -> None:
+        pause = self._lease_s / 3
+        safe_until = time.monotonic() + 2 * pause
+        while not self._ended.wait(pause):
+            asked = time.monotonic()
+            try:
+                self._store.renew(self._lease, self._lease_s)
+            except LeaseLost:
+                self.lost.set()
+                return
+            except TuneryError as error:
+                logger.warning("cannot renew the lease of %s: %s", self._lease.job_id, error)
+                pause = self._lease_s / 12
+            else:
+                pause = self._lease_s / 3
+                safe_until = asked + 2 * pause
+            if time.monotonic() > safe_until:
+                self.lost.set()
+                return
