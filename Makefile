@@ -1,10 +1,13 @@
 # Every target sets up what it needs; nothing but Python 3.11 has to be there.
 PYTHON ?= python3.11
 BIN := .venv/bin
+# The stock clients that the server is held to, each in an environment of its own.
+OPENAI_VERSIONS := 1.109.1 2.54.0 3.52.0
+OPENAI_ENVIRONMENTS := $(OPENAI_VERSIONS:%=.venv-openai-%/.installed)
 
 .PHONY: setup demo test test-long check format bench clean
 
-setup: .venv/.installed  ## Make .venv with the package and all that the demo and the tests need.
+setup: .venv/.installed $(OPENAI_ENVIRONMENTS)  ## Make .venv with the package and all that the demo and the tests need.
 
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -12,27 +15,32 @@ setup: .venv/.installed  ## Make .venv with the package and all that the demo an
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,dev]'
 	touch $@
 
-demo: setup  ## Train a model for real and talk to it.
+.venv-openai-%/.installed:
+	$(PYTHON) -m venv .venv-openai-$*
+	.venv-openai-$*/bin/python -m pip install --quiet openai==$*
+	touch $@
+
+demo: .venv/.installed  ## Train a model for real and talk to it.
 	$(BIN)/tunery demo
 
-check: setup  ## Format, lint, types and import rules.
+check: .venv/.installed  ## Format, lint, types and import rules.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy src tests scripts benchmarks
 	$(BIN)/lint-imports
 
-format: setup
+format: .venv/.installed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-test: check  ## Everything that CI runs.
+test: setup check  ## Everything that CI runs.
 	$(BIN)/pytest -m 'not e2e and not long and not gpu'
 	$(BIN)/pytest -m 'e2e and not long and not gpu'
 
 test-long: setup  ## What takes too long for every push.
 	$(BIN)/pytest -m 'long and not gpu'
 
-bench: setup  ## Speed as ratios against named rivals.
+bench: .venv/.installed  ## Speed as ratios against named rivals.
 	$(BIN)/python -m benchmarks
 
 clean:

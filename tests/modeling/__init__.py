@@ -1,0 +1,1 @@
+"""Tests of the torch code that training and inference share."""

@@ -1,0 +1,170 @@
+"""A worker over the in-memory store and the scripted engine."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tests.worker.scripts import CALLER, bootstrap, metrics, new_job, report, whole_run
+from tunery.bases.catalog import FolderCatalog
+from tunery.blobs.folder import FolderBlobs
+from tunery.core.events import NewEvent
+from tunery.core.job import FineTuningJob, JobStatus
+from tunery.core.pages import PageRequest
+from tunery.core.problems import Problem
+from tunery.core.progress import AnyProgress, Died
+from tunery.engines.scripted import ScriptedEngine
+from tunery.store.memory import MemoryStore
+from tunery.worker.loop import Worker
+
+
+class Now:
+    """The real time: leases are short here."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+class Bench:
+    """A store, a worker over it, and what to ask of both."""
+
+    def __init__(self, folder: Path, engine: ScriptedEngine) -> None:
+        self.store = MemoryStore(Now())
+        bootstrap(self.store)
+        self.blobs = FolderBlobs(folder)
+        self.worker = Worker(
+            store=self.store,
+            engines={"scripted": engine},
+            catalog=FolderCatalog(folders={}, aliases={}, cache=folder / "no-cache"),
+            blobs=self.blobs,
+            clock=Now(),
+            owner="test",
+            slots=1,
+            lease_s=1.0,
+            patience_s=2.0,
+        )
+
+    def add(self) -> FineTuningJob:
+        return self.store.add_job(new_job(), [NewEvent(message="Created")], None)
+
+    def job(self, job: FineTuningJob) -> FineTuningJob:
+        return self.store.job(CALLER.project_id, job.id)
+
+    def messages(self, job: FineTuningJob) -> list[str]:
+        page = PageRequest(limit=1000, ascending=True)
+        events = self.store.events(CALLER.project_id, job.id, page).items
+        assert [event.number for event in events] == list(range(1, len(events) + 1))
+        return [event.message for event in events]
+
+    def wait(self, job: FineTuningJob, status: JobStatus) -> FineTuningJob:
+        wait_until(lambda: self.job(job).status is status)
+        return self.job(job)
+
+
+def wait_until(condition: Callable[[], bool], *, within_s: float = 10.0) -> None:
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.01)
+
+
+@contextmanager
+def working(bench: Bench) -> Iterator[Bench]:
+    bench.worker.start()
+    try:
+        yield bench
+    finally:
+        bench.worker.stop()
+
+
+def scripted(*values: AnyProgress, step_s: float = 0.0, problems: tuple[Problem, ...] = ()) -> (
+    ScriptedEngine
+):
+    return ScriptedEngine(values or whole_run(), report=report(*problems), step_s=step_s)
+
+
+def test_a_job_is_validated_run_and_finished_with_its_metrics_as_a_file(tmp_path: Path) -> None:
+    with working(Bench(tmp_path, scripted())) as bench:
+        job = bench.wait(bench.add(), JobStatus.SUCCEEDED)
+
+    assert job.resolved is not None
+    assert job.fine_tuned_model == f"ft:tiny-chat:org-default::{job.id[-8:]}"
+    assert job.trained_tokens == 30
+    (file_id,) = job.result_files
+    lines = b"".join(bench.blobs.read(f"files/{file_id}")).decode().splitlines()
+    assert lines[0] == "step,train_loss,train_accuracy,valid_loss,valid_mean_token_accuracy"
+    assert lines[1] == "1,1.0,0.5,,"
+    assert len(lines) == 4
+
+
+def test_a_bad_file_fails_the_job_with_every_problem_in_its_error(tmp_path: Path) -> None:
+    problems = (
+        Problem(line=3, field="messages[0].role", message='is "asistant"'),
+        Problem(line=9, field=None, message="is not JSON"),
+    )
+    with working(Bench(tmp_path, scripted(problems=problems))) as bench:
+        job = bench.wait(bench.add(), JobStatus.FAILED)
+
+    assert job.error is not None
+    assert job.error.code == "invalid_training_file"
+    assert "line 3 messages[0].role" in job.error.message
+    assert "line 9" in job.error.message
+
+
+def test_warnings_about_the_data_become_events(tmp_path: Path) -> None:
+    problem = Problem(line=4, field=None, message="repeats line 2", level="warning")
+    with working(Bench(tmp_path, scripted(problems=(problem,)))) as bench:
+        job = bench.wait(bench.add(), JobStatus.SUCCEEDED)
+
+    assert "line 4: repeats line 2" in bench.messages(job)
+
+
+def test_a_paused_job_lets_go_and_goes_on_when_it_is_resumed(tmp_path: Path) -> None:
+    steps = [metrics(step, 1000) for step in range(1, 1001)]
+    with working(Bench(tmp_path, scripted(*steps, step_s=0.01))) as bench:
+        job = bench.add()
+        wait_until(lambda: bench.job(job).last_step > 2)
+        bench.store.move_job("default", job.id, JobStatus.PAUSED, NewEvent(message="paused"))
+        at = -1
+        while at != (at := bench.job(job).last_step):
+            time.sleep(0.1)
+        bench.store.move_job("default", job.id, JobStatus.QUEUED, NewEvent(message="resumed"))
+        bench.worker.wake()
+        bench.wait(job, JobStatus.RUNNING)
+        wait_until(lambda: bench.job(job).last_step > at + 1)
+
+    numbered = [message for message in bench.messages(job) if message.startswith("Step")]
+    assert len(numbered) == len(set(numbered))
+
+
+def test_a_cancelled_job_stops_within_a_heartbeat(tmp_path: Path) -> None:
+    steps = [metrics(step, 1000) for step in range(1, 1001)]
+    with working(Bench(tmp_path, scripted(*steps, step_s=0.01))) as bench:
+        job = bench.add()
+        wait_until(lambda: bench.job(job).last_step > 2)
+        bench.store.move_job("default", job.id, JobStatus.CANCELLED, NewEvent(message="cancelled"))
+        at = bench.job(job).last_step
+        another = bench.add()
+        bench.worker.wake()
+        bench.wait(another, JobStatus.RUNNING)
+
+    assert bench.job(job).last_step == at
+
+
+def test_a_trainer_that_keeps_dying_fails_the_job_after_three_restarts(tmp_path: Path) -> None:
+    with working(Bench(tmp_path, scripted(Died(message="It was killed by SIGKILL.")))) as bench:
+        job = bench.wait(bench.add(), JobStatus.FAILED)
+
+    assert job.error is not None
+    assert job.error.code == "trainer_died"
+    assert "SIGKILL" in job.error.message
+
+
+def test_stopping_the_worker_queues_the_running_job_again(tmp_path: Path) -> None:
+    steps = [metrics(step, 1000) for step in range(1, 1001)]
+    with working(Bench(tmp_path, scripted(*steps, step_s=0.01))) as bench:
+        job = bench.add()
+        wait_until(lambda: bench.job(job).last_step > 2)
+
+    assert bench.job(job).status is JobStatus.QUEUED
