@@ -1,0 +1,65 @@
+"""`tunery keys`: who may call this server."""
+
+from typing import Annotated
+
+import typer
+
+from tunery.cli.client import segment
+from tunery.cli.commands import JsonOption, group
+from tunery.cli.connection import connect
+from tunery.cli.objects import Key, read, read_list
+from tunery.cli.output import aside, moment, print_fields, print_object, print_table
+
+app = group("Make, see and revoke keys.")
+
+_PATH = "/tunery/v1/keys"
+
+
+@app.command(epilog='Example: tunery keys create "nightly pipeline"')
+def create(
+    name: Annotated[str, typer.Argument(help="What the key is for; you will know it by this.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Make a key for your project. It is shown once, and kept as a digest only."""
+    with connect() as client:
+        made = client.post(_PATH, {"name": name})
+    if as_json:
+        return print_object(made)
+    key = read(made, Key)
+    print_fields([("id", key.id), ("name", key.name), ("key", key.key)])
+    return aside().print("Copy the key now: it is not shown again.")
+
+
+@app.command("list", epilog="Example: tunery keys list")
+def show_all(as_json: JsonOption = False) -> None:
+    """List the keys of your project."""
+    with connect() as client:
+        page = client.get(_PATH)
+    if as_json:
+        return print_object(page)
+    rows = [
+        (
+            key.id,
+            key.name,
+            f"…{key.hint}",
+            moment(key.created_at) or "",
+            moment(key.last_used_at) or "",
+        )
+        for key in read_list(page, Key)
+    ]
+    return print_table(
+        ("id", "name", "ends in", "created", "last used"), rows, empty="There are no keys."
+    )
+
+
+@app.command(epilog="Example: tunery keys revoke key_5f0c2e9b7d41a86cf3e20b17")
+def revoke(
+    key: Annotated[str, typer.Argument(metavar="KEY_ID", help="A key's id, `key_…`.")],
+    as_json: JsonOption = False,
+) -> None:
+    """End a key at once, for good."""
+    with connect() as client:
+        revoked = client.delete(f"{_PATH}/{segment(key)}")
+    if as_json:
+        return print_object(revoked)
+    return print_fields([("revoked", key)])

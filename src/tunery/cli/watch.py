@@ -1,0 +1,117 @@
+"""A job on the screen: a progress bar on a terminal, one line per event elsewhere."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+from tunery.cli.client import Client, Json
+from tunery.cli.failure import ExitCode, Failure
+from tunery.cli.follow import follow, get_job
+from tunery.cli.objects import Event, Job, StepData, read
+from tunery.cli.output import aside, duration, moment, print_line
+
+_STYLES = {"info": "dim", "warn": "yellow", "error": "red"}
+
+
+def watch(client: Client, job_id: str, *, as_json: bool = False) -> Json:
+    """Show a job's progress until it is over, and give back the job as it then is.
+
+    Ctrl-C leaves the job running.
+
+    Raises:
+        Failure: the watching was interrupted, or the server is gone.
+    """
+    try:
+        events = follow(client, job_id)
+        if as_json:
+            for event in events:
+                print_line(event)
+        elif aside().is_terminal:
+            _draw(job_id, events)
+        else:
+            _list(events)
+    except KeyboardInterrupt as interrupt:
+        raise Failure(
+            f"Stopped watching; {job_id} goes on.",
+            next_step=f"`tunery jobs watch {job_id}` watches again, "
+            f"`tunery jobs cancel {job_id}` ends it.",
+            code=ExitCode.INTERRUPTED,
+        ) from interrupt
+    return get_job(client, job_id)
+
+
+def outcome(job: Job) -> None:
+    """Say how a job ended.
+
+    Raises:
+        Failure: it did not succeed.
+    """
+    if job.status == "succeeded":
+        model = job.fine_tuned_model
+        aside().print(f"[green]✓[/] {job.id} succeeded: {escape(str(model))}", soft_wrap=True)
+        aside().print(f"  Talk to it: tunery models chat '{model}'", soft_wrap=True)
+        return
+    why = f": {job.error.message}" if job.error else "."
+    raise Failure(
+        f"{job.id} {'failed' if job.status == 'failed' else 'was ' + job.status}{why}",
+        next_step=f"`tunery jobs show {job.id}` shows its settings and last events.",
+        code=ExitCode.JOB_FAILED,
+    )
+
+
+def _list(events: Iterable[Json]) -> None:
+    for raw in events:
+        event = read(raw, Event)
+        aside().print(f"{moment(event.created_at)}  {escape(_sentence(event))}", soft_wrap=True)
+
+
+def _sentence(event: Event) -> str:
+    """An event in one line; a step with its speed and the time that is left."""
+    if (step := event.step) is None:
+        return event.message if event.level == "info" else f"{event.level}: {event.message}"
+    return ", ".join([event.message, *_speed(step)])
+
+
+def _speed(step: StepData) -> list[str]:
+    parts = []
+    if step.tokens_per_second is not None:
+        parts.append(f"{step.tokens_per_second:,.0f} tokens/s")
+    if step.remaining_seconds is not None:
+        parts.append(f"{duration(step.remaining_seconds)} left")
+    return parts
+
+
+def _draw(job_id: str, events: Iterable[Json]) -> None:
+    with _bar() as bar:
+        task = bar.add_task(job_id, total=None, phase="waiting", figures="")
+        for raw in events:
+            _advance(bar, task, read(raw, Event))
+
+
+@contextmanager
+def _bar() -> Iterator[Progress]:
+    columns = (
+        TextColumn("[bold]{task.description}[/] {task.fields[phase]}"),
+        BarColumn(bar_width=None),
+        TextColumn("{task.fields[figures]}"),
+    )
+    with Progress(*columns, console=aside(), expand=True) as bar:
+        yield bar
+
+
+def _advance(bar: Progress, task: TaskID, event: Event) -> None:
+    step = event.step
+    if step is None:
+        style = _STYLES.get(event.level, "")
+        bar.console.print(f"[{style}]{moment(event.created_at)}  {escape(event.message)}[/]")
+        return
+    figures = [f"step {step.step}/{step.total_steps}", f"loss {step.train_loss:.3f}"]
+    bar.update(
+        task,
+        completed=step.step,
+        total=step.total_steps,
+        phase="saving" if step.step == step.total_steps else "training",
+        figures="  ".join(figures + _speed(step)),
+    )
