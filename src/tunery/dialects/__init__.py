@@ -1,1 +1,6 @@
 """One folder per wire format: a dialect translates, and nothing else."""
+
+from tunery.dialects import openai, tunery
+
+DIALECTS = (openai.router, tunery.router)
+"""The routers that the server includes."""

@@ -102,6 +102,8 @@ def _not_found(error: NotFound) -> tuple[int, str, str | None, str | None]:
             return 404, f"No such Upload object: {error.name}", "upload_id", None
         case "model" | "checkpoint":
             return 404, error.message, "model", "model_not_found"
+        case "key":
+            return 404, error.message, "key_id", None
         case _:
             return 404, error.message, error.param, error.code
 

@@ -1,0 +1,241 @@
+"""OpenAI's words for jobs, events and checkpoints, and back. Pure functions, nothing else."""
+
+import difflib
+import hashlib
+import re
+from datetime import datetime
+from typing import TypeVar
+
+import msgspec
+
+from tunery.core.errors import InvalidValue, Unsupported
+from tunery.core.events import Checkpoint, Event
+from tunery.core.hyperparameters import Hyperparameters
+from tunery.core.job import FineTuningJob, JobStatus, NewJob
+from tunery.core.lora import LoraConfig
+from tunery.core.method import Supervised
+from tunery.core.ports import Idempotency
+from tunery.dialects.openai.fine_tuning import schemas
+from tunery.service.jobs import DryRun
+
+STATUS: dict[JobStatus, schemas.Status] = {
+    JobStatus.VALIDATING_FILES: "validating_files",
+    JobStatus.QUEUED: "queued",
+    JobStatus.RUNNING: "running",
+    # The official client's enum has no "paused"; the true word is in `x_tunery.status`.
+    JobStatus.PAUSED: "queued",
+    JobStatus.SUCCEEDED: "succeeded",
+    JobStatus.FAILED: "failed",
+    JobStatus.CANCELLED: "cancelled",
+}
+
+Value = TypeVar("Value")
+
+_LONGEST_IDEMPOTENCY_KEY = 255
+_BARE_ID = re.compile(r"[0-9a-f]{24}")
+
+
+def to_core(body: schemas.CreateJob) -> NewJob:
+    """`body` as the core's request.
+
+    Raises:
+        InvalidValue: a value is out of range, or `x_tunery` has a key that is none of ours.
+        Unsupported: it asks for what is not there yet.
+    """
+    own = body.x_tunery or schemas.XTunery()
+    _refuse_unknown(own)
+    if body.integrations:
+        raise Unsupported(
+            "integrations are not there yet: this server reports to no tracker. Leave them out; "
+            "the job's events and its step_metrics.csv hold every metric.",
+            param="integrations",
+        )
+    return NewJob(
+        model=body.model,
+        training_file=body.training_file,
+        validation_file=body.validation_file,
+        method=_method(body, own),
+        lora=_lora(own),
+        overlong=own.overlong or "error",
+        engine=own.engine,
+        suffix=body.suffix,
+        seed=body.seed,
+        metadata=body.metadata,
+    )
+
+
+def idempotency(key: str | None, body: schemas.CreateJob) -> Idempotency | None:
+    """What makes a repeated create call known: its key, and a digest of what it asks for."""
+    if key is None:
+        return None
+    if not 1 <= len(key) <= _LONGEST_IDEMPOTENCY_KEY:
+        raise InvalidValue(
+            f"Idempotency-Key has {len(key)} characters; it must have 1 to "
+            f"{_LONGEST_IDEMPOTENCY_KEY}",
+            param="Idempotency-Key",
+        )
+    canonical = msgspec.json.encode(body.model_dump(mode="json"), order="deterministic")
+    return Idempotency(key=key, request_hash=hashlib.sha256(canonical).digest())
+
+
+def job_id(given: str) -> str:
+    """The job's id; some doors write its 24 digits alone, and every door reads both."""
+    return f"ftjob-{given}" if _BARE_ID.fullmatch(given) else given
+
+
+def to_wire(job: FineTuningJob) -> schemas.JobObject:
+    """`job` as `GET /fine_tuning/jobs/{id}` answers it."""
+    hyperparameters = _hyperparameters(job)
+    running = job.status is JobStatus.RUNNING
+    return schemas.JobObject(
+        id=job.id,
+        created_at=int(job.created_at.timestamp()),
+        finished_at=_seconds(job.finished_at),
+        estimated_finish=_seconds(job.estimated_finish) if running else None,
+        model=job.base_model,
+        fine_tuned_model=job.fine_tuned_model,
+        organization_id=job.organization_id,
+        status=STATUS[job.status],
+        training_file=job.training_file,
+        validation_file=job.validation_file,
+        result_files=job.result_files,
+        trained_tokens=job.trained_tokens,
+        error=job.error,
+        hyperparameters=hyperparameters,
+        seed=job.seed,
+        method=schemas.MethodObject(
+            supervised=schemas.SupervisedSettings(hyperparameters=hyperparameters)
+        ),
+        metadata=job.metadata,
+        user_provided_suffix=job.suffix,
+        x_tunery=_own(job),
+    )
+
+
+def event_to_wire(event: Event) -> schemas.EventObject:
+    """`event` as the list and the stream of events answer it."""
+    return schemas.EventObject(
+        id=event.id,
+        created_at=int(event.created_at.timestamp()),
+        level=event.level,
+        message=event.message,
+        type=event.type,
+        data=event.data,
+    )
+
+
+def checkpoint_to_wire(checkpoint: Checkpoint) -> schemas.CheckpointObject:
+    """`checkpoint` as the list of checkpoints answers it."""
+    metrics = checkpoint.metrics
+    return schemas.CheckpointObject(
+        id=checkpoint.id,
+        created_at=int(checkpoint.created_at.timestamp()),
+        fine_tuning_job_id=checkpoint.job_id,
+        fine_tuned_model_checkpoint=checkpoint.model,
+        step_number=checkpoint.step,
+        metrics=schemas.CheckpointMetrics(
+            step=metrics.step,
+            train_loss=metrics.train_loss,
+            train_mean_token_accuracy=metrics.train_mean_token_accuracy,
+            full_valid_loss=metrics.full_valid_loss,
+            full_valid_mean_token_accuracy=metrics.full_valid_mean_token_accuracy,
+        ),
+    )
+
+
+def dry_run_to_wire(outcome: DryRun) -> schemas.DryRunObject:
+    """`outcome` as a create call with `x_tunery.dry_run` answers it."""
+    return schemas.DryRunObject(
+        model=outcome.job.base_model,
+        training_file=outcome.job.training_file,
+        validation_file=outcome.job.validation_file,
+        hyperparameters=_hyperparameters(outcome.job),
+        x_tunery=_own(outcome.job),
+        steps=outcome.steps,
+        estimated_seconds=outcome.seconds,
+        memory_bytes=outcome.memory_bytes,
+        report=outcome.report,
+    )
+
+
+def _refuse_unknown(own: schemas.XTunery) -> None:
+    for key in own.model_extra or {}:
+        near = difflib.get_close_matches(key, schemas.X_TUNERY_KEYS, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise InvalidValue(
+            f"x_tunery has no {key!r}: {hint}It takes {', '.join(schemas.X_TUNERY_KEYS)}.",
+            param=f"x_tunery.{key}",
+        )
+
+
+def _method(body: schemas.CreateJob, own: schemas.XTunery) -> Supervised:
+    """The method, with the hyperparameters where they stand; `method` goes before the old place."""
+    asked, place = body.hyperparameters, "hyperparameters"
+    if body.method is not None:
+        if body.method.type != "supervised":
+            raise Unsupported(
+                f"method.type {body.method.type!r} is not there yet; this server trains "
+                "'supervised' jobs.",
+                param="method.type",
+            )
+        supervised = body.method.supervised
+        if supervised is not None and supervised.hyperparameters is not None:
+            asked, place = supervised.hyperparameters, "method.supervised.hyperparameters"
+    asked = asked or schemas.HyperparametersBody()
+    try:
+        hyperparameters = Hyperparameters(
+            n_epochs=_known(asked.n_epochs, "auto"),
+            batch_size=_known(asked.batch_size, "auto"),
+            learning_rate_multiplier=_known(asked.learning_rate_multiplier, "auto"),
+            learning_rate=_known(own.learning_rate, "auto"),
+        )
+    except InvalidValue as error:
+        if error.param == "learning_rate":
+            raise
+        raise InvalidValue(error.message, param=f"{place}.{error.param}") from error
+    return Supervised(hyperparameters=hyperparameters)
+
+
+def _lora(own: schemas.XTunery) -> LoraConfig:
+    default = LoraConfig()
+    return LoraConfig(
+        r=_known(own.r, default.r),
+        lora_alpha=_known(own.lora_alpha, default.lora_alpha),
+        lora_dropout=_known(own.lora_dropout, default.lora_dropout),
+        target_modules=_known(own.target_modules, default.target_modules),
+    )
+
+
+def _known(value: Value | None, default: Value) -> Value:
+    return default if value is None else value
+
+
+def _hyperparameters(job: FineTuningJob) -> schemas.Hyperparameters:
+    """The numbers once the files are read; what was asked before that."""
+    known = job.resolved or job.method.hyperparameters
+    return schemas.Hyperparameters(
+        batch_size=known.batch_size,
+        learning_rate_multiplier=known.learning_rate_multiplier,
+        n_epochs=known.n_epochs,
+    )
+
+
+def _own(job: FineTuningJob) -> schemas.JobXTunery:
+    known = job.resolved or job.method.hyperparameters
+    return schemas.JobXTunery(
+        status=job.status.value,
+        engine=job.engine,
+        learning_rate=known.learning_rate,
+        r=job.lora.r,
+        lora_alpha=job.lora.lora_alpha,
+        lora_dropout=job.lora.lora_dropout,
+        target_modules=job.lora.target_modules,
+        overlong=job.overlong,
+        requested_model=job.requested_model,
+        step=job.last_step,
+        total_steps=job.total_steps,
+    )
+
+
+def _seconds(moment: datetime | None) -> int | None:
+    return None if moment is None else int(moment.timestamp())

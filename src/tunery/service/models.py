@@ -1,0 +1,125 @@
+"""Models: what there is to call, and what stands behind a name."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from tunery.core.access import Caller
+from tunery.core.errors import InvalidValue, NotFound
+from tunery.core.models import BaseModel, FineTunedModel, split_checkpoint
+from tunery.core.ports import Catalog, JobStore
+
+_TUNED = "ft:"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListedModel:
+    """A model under the name by which it is called."""
+
+    name: str
+    owned_by: str
+    created_at: datetime
+    base_model: str
+    """The base model's own name, also where this is one."""
+    job_id: str | None = None
+    """The job that made it; None where it is a base model."""
+
+
+class Models:
+    """The use cases of models. Base models are everybody's, tuned ones their project's."""
+
+    def __init__(self, store: JobStore, catalog: Catalog) -> None:
+        """`store` knows the tuned models, `catalog` the base models and the aliases."""
+        self._store = store
+        self._catalog = catalog
+
+    def list(self, caller: Caller) -> Sequence[ListedModel]:
+        """Every base model, then the project's tuned models, newest first."""
+        bases = [_base(model, model.name) for model in self._catalog.models()]
+        tuned = self._store.models(caller.project_id)
+        return [*bases, *(_tuned(model, caller) for model in tuned)]
+
+    def get(self, caller: Caller, name: str) -> ListedModel:
+        """The base, tuned or checkpoint model `name`, or the one that this alias means.
+
+        Raises:
+            NotFound: there is none of this name; the message says which there are.
+        """
+        tuned, step = split_checkpoint(name)
+        if not name.startswith(_TUNED):
+            return _base(self._catalog.resolve(name), name)
+        if step is None:
+            return _tuned(self._store.model(caller.project_id, name), caller)
+        checkpoint = self._store.checkpoint(caller.project_id, tuned, step)
+        return ListedModel(
+            name=name,
+            owned_by=caller.organization_id,
+            created_at=checkpoint.created_at,
+            base_model=self._store.job(caller.project_id, checkpoint.job_id).base_model,
+            job_id=checkpoint.job_id,
+        )
+
+    def delete(self, caller: Caller, name: str) -> None:
+        """Make a tuned model and its checkpoints unknown.
+
+        Raises:
+            InvalidValue: the name is that of a base model or of a single checkpoint.
+            NotFound: there is none of this name.
+        """
+        tuned, step = split_checkpoint(name)
+        if step is not None:
+            raise InvalidValue(
+                f"{name} is a checkpoint, which cannot be deleted by itself; delete {tuned}.",
+                param="model",
+            )
+        if not name.startswith(_TUNED):
+            base = self._catalog.resolve(name)
+            raise InvalidValue(
+                f"{base.name} is a base model and cannot be deleted; only tuned models, whose "
+                f'names begin with "{_TUNED}", can.',
+                param="model",
+                code="model_not_deletable",
+            )
+        self._store.delete_model(caller.project_id, name)
+
+    def resolve(self, caller: Caller, name: str) -> tuple[BaseModel, str | None]:
+        """The base model behind `name`, and the blob key of the adapter on it, if any.
+
+        Raises:
+            NotFound: there is none of this name; the message says which there are.
+        """
+        if not name.startswith(_TUNED):
+            return self._catalog.resolve(name), None
+        tuned, step = split_checkpoint(name)
+        if step is None:
+            model = self._store.model(caller.project_id, name)
+            return self._base_of(model.name, model.base_model), model.adapter
+        checkpoint = self._store.checkpoint(caller.project_id, tuned, step)
+        job = self._store.job(caller.project_id, checkpoint.job_id)
+        return self._base_of(name, job.base_model), checkpoint.folder
+
+    def _base_of(self, name: str, base_model: str) -> BaseModel:
+        """The base that a tuned model stands on; it may have left the catalog since."""
+        try:
+            return self._catalog.resolve(base_model)
+        except NotFound as gone:
+            raise InvalidValue(
+                f"{name} was tuned on {base_model}, which is no longer here. {gone.message}",
+                param="model",
+            ) from gone
+
+
+def _base(model: BaseModel, name: str) -> ListedModel:
+    return ListedModel(
+        name=name, owned_by=model.owned_by, created_at=model.created_at, base_model=model.name
+    )
+
+
+def _tuned(model: FineTunedModel, caller: Caller) -> ListedModel:
+    return ListedModel(
+        name=model.name,
+        owned_by=caller.organization_id,
+        created_at=model.created_at,
+        base_model=model.base_model,
+        job_id=model.job_id,
+    )
