@@ -1,0 +1,1 @@
+"""The torch code that training and inference share."""

@@ -1,0 +1,232 @@
+"""Causal attention inside each segment of a stream, registered with transformers.
+
+No mask over the stream is ever built: that would be quadratic in the micro-batch. Segments of about
+one length are a batch; short ones are two batched matrix products with a softmax between them, long
+ones go to torch's fused attention, which does not keep the weights.
+
+Axes: `T` rows, `H` query heads, `K` key heads, `R = H / K`, `B` segments of a group, `M` rows of
+its longest, `d` and `e` the widths of a key and of a value.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import Function
+from torch.nn import functional as F  # noqa: N812  (everyone's name for it)
+from transformers import AttentionInterface
+
+from tunery.modeling.autograd import Context
+
+if TYPE_CHECKING:
+    from tunery.modeling.linears import Flight
+    from tunery.modeling.stream import Group, Stream
+
+SEGMENTS = "tunery-segments"
+
+# Rows from which on the fused kernel is faster on a CPU; its backward is slow on short ones.
+_LONG_ON_CPU = 512
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manner:
+    """How a layer attends.
+
+    Attributes:
+        scale: multiplies the product of query and key.
+        window: how many rows back it looks, its own counted; `None` is all.
+        cap: `cap * tanh(score / cap)` bends the scores (Gemma 2).
+        sinks: `(H,)` score of one more key per head that takes weight and gives nothing (GPT-OSS).
+    """
+
+    scale: float
+    window: int | None = None
+    cap: float | None = None
+    sinks: Tensor | None = None
+
+
+def register() -> None:
+    """Let transformers find `segment_attention`; without a mask function it builds no mask."""
+    AttentionInterface.register(SEGMENTS, segment_attention)
+
+
+def segment_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    s_aux: Tensor | None = None,
+    **rest: object,
+) -> tuple[Tensor, None]:
+    """Attention in the shape that transformers asks for: `(1, H, T, d)` in, `(1, T, H, e)` out."""
+    for name in ("position_bias", "block_mask", "head_mask"):
+        if rest.get(name) is not None:
+            raise NotImplementedError(f"attention with {name}")
+    if attention_mask is not None:
+        raise NotImplementedError("attention with a mask of the model's own")
+    stream = _flight_of(module).stream
+    if stream is None:
+        raise RuntimeError("segment attention outside a stream")
+    manner = Manner(
+        scale=scaling if scaling is not None else query.shape[-1] ** -0.5,
+        window=sliding_window,
+        cap=softcap,
+        sinks=s_aux,
+    )
+    q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))
+    attend = fused if _is_long(stream) and _is_plain(manner) else by_products
+    return attend(q, k, v, stream, manner)[None], None
+
+
+def _flight_of(module: nn.Module) -> Flight:
+    flight: Flight = module.flight  # type: ignore[assignment]
+    return flight
+
+
+def _is_long(stream: Stream) -> bool:
+    longest = max(group.rows.shape[1] for group in stream.groups)
+    return stream.device.type != "cpu" or longest >= _LONG_ON_CPU
+
+
+def _is_plain(manner: Manner) -> bool:
+    return manner.cap is None and manner.sinks is None
+
+
+def fused(q: Tensor, k: Tensor, v: Tensor, stream: Stream, manner: Manner) -> Tensor:
+    """Torch's fused attention, group by group. Padding stands last, so causal order hides it."""
+    parts = [_fused_group(q, k, v, stream, group, manner) for group in stream.groups]
+    parts.append(q.new_zeros(1, q.shape[1], v.shape[2]))  # for rows that only fill a span
+    return torch.cat(parts).index_select(0, stream.gathered)
+
+
+def _fused_group(
+    q: Tensor, k: Tensor, v: Tensor, stream: Stream, group: Group, manner: Manner
+) -> Tensor:
+    count, longest = group.rows.shape
+    rows = group.own_rows.flatten()
+    qg, kg, vg = (
+        x.index_select(0, rows).unflatten(0, (count, longest)).transpose(1, 2) for x in (q, k, v)
+    )
+    window = manner.window if manner.window is not None and manner.window < longest else None
+    out = F.scaled_dot_product_attention(
+        qg,
+        kg,
+        vg,
+        attn_mask=None if window is None else stream.mask(longest, window).to(q.dtype),
+        is_causal=window is None,
+        scale=manner.scale,
+        enable_gqa=q.shape[1] != k.shape[1],
+    )
+    return out.transpose(1, 2)[group.real]
+
+
+def by_products(q: Tensor, k: Tensor, v: Tensor, stream: Stream, manner: Manner) -> Tensor:
+    """Two batched products per group. q `(T, H, d)`, k `(T, K, d)`, v `(T, K, e)`."""
+    out: Tensor = _Products.apply(q, k, v, stream, manner)
+    return out
+
+
+class _ProductsContext(Context, Protocol):
+    stream: Stream
+    manner: Manner
+    sizes: tuple[int, int, int, int, int]
+
+
+class _Products(Function):
+    """Attention by batched products, with its gradient."""
+
+    @staticmethod
+    def forward(
+        ctx: _ProductsContext, q: Tensor, k: Tensor, v: Tensor, stream: Stream, manner: Manner
+    ) -> Tensor:
+        (t, h, d), kv_heads, e = q.shape, k.shape[1], v.shape[2]
+        flat = [x.reshape(-1, x.shape[2]) for x in (q, k, v)]
+        out = _rows(q, stream, t * h + 1, e)
+        kept: list[Tensor | None] = []
+        for index in range(len(stream.groups)):
+            read_q, write_q = stream.head_rows(index, h, h // kv_heads)
+            read_k, _ = stream.head_rows(index, kv_heads, 1)
+            n = stream.groups[index].rows.shape[0] * kv_heads
+            qg = flat[0].index_select(0, read_q).view(n, -1, d)
+            kg, vg = (x.index_select(0, read_k).view(n, -1, x.shape[1]) for x in flat[1:])
+            p, bend = _weights(qg, kg, stream, index, manner)
+            out.index_copy_(0, write_q, torch.bmm(p, vg).view(-1, e))
+            kept += [qg, kg, vg, p, bend]
+        ctx.save_for_backward(*kept)
+        ctx.stream, ctx.manner, ctx.sizes = stream, manner, (t, h, kv_heads, d, e)
+        return out[: t * h].view(t, h, e)
+
+    @staticmethod
+    def backward(ctx: _ProductsContext, dout: Tensor) -> tuple[Tensor | None, ...]:
+        stream, (t, h, kv_heads, d, e) = ctx.stream, ctx.sizes
+        dout = dout.reshape(-1, e)
+        dq, dk, dv = (
+            _rows(dout, stream, t * heads + 1, width)
+            for heads, width in ((h, d), (kv_heads, d), (kv_heads, e))
+        )
+        for index in range(len(stream.groups)):
+            q, k, v, p, bend = ctx.saved_tensors[5 * index : 5 * index + 5]
+            read_q, write_q = stream.head_rows(index, h, h // kv_heads)
+            _, write_k = stream.head_rows(index, kv_heads, 1)
+            do = dout.index_select(0, read_q).view(q.shape[0], -1, e)
+            dp = torch.bmm(do, v.transpose(1, 2))
+            ds = torch._softmax_backward_data(dp, p, -1, p.dtype)
+            if bend is not None:
+                ds.mul_(1 - bend * bend)
+            dv.index_copy_(0, write_k, torch.bmm(p.transpose(1, 2), do).view(-1, e))
+            dq.index_copy_(0, write_q, torch.bmm(ds, k).mul_(ctx.manner.scale).view(-1, d))
+            dk_group = torch.bmm(ds.transpose(1, 2), q).mul_(ctx.manner.scale)
+            dk.index_copy_(0, write_k, dk_group.view(-1, d))
+        return (
+            dq[:-1].view(t, h, d),
+            dk[:-1].view(t, kv_heads, d),
+            dv[:-1].view(t, kv_heads, e),
+            None,
+            None,
+        )
+
+
+def _rows(like: Tensor, stream: Stream, n: int, width: int) -> Tensor:
+    """Room for `n` rows; zeros where the groups do not write every one."""
+    return like.new_zeros(n, width) if stream.grain > 1 else like.new_empty(n, width)
+
+
+def _weights(
+    q: Tensor, k: Tensor, stream: Stream, index: int, manner: Manner
+) -> tuple[Tensor, Tensor | None]:
+    """How much each row takes from each other, `(B * K, R * M, M)`, and `tanh` where capped."""
+    group = stream.groups[index]
+    count, longest = group.rows.shape
+    fold = q.shape[1] // longest
+    window = manner.window if manner.window is not None and manner.window < longest else None
+    mask = stream.mask(longest, window).to(q.dtype).repeat(fold, 1)
+    if manner.cap is None:
+        bend = None
+        spread = mask[None].expand(q.shape[0], -1, -1)
+        scores = torch.baddbmm(spread, q, k.transpose(1, 2), alpha=manner.scale)
+    else:
+        bend = torch.bmm(q, k.transpose(1, 2)).mul_(manner.scale / manner.cap).tanh_()
+        scores = (bend * manner.cap).add_(mask)
+    p = _softmax(scores, manner.sinks, count, fold)
+    if group.padded:
+        heads = q.shape[0] // count * fold
+        p.view(count, heads, longest, longest).mul_(group.real.to(p.dtype)[:, None, :, None])
+    return p, bend
+
+
+def _softmax(scores: Tensor, sinks: Tensor | None, count: int, fold: int) -> Tensor:
+    if sinks is None:
+        return torch.softmax(scores, -1, dtype=torch.float32).to(scores.dtype)
+    n, rows, _ = scores.shape
+    sink = sinks.view(1, n // count, fold, 1, 1).expand(count, -1, -1, rows // fold, 1)
+    wide = torch.cat((scores, sink.reshape(n, rows, 1).to(scores.dtype)), -1)
+    weights = torch.softmax(wide, -1, dtype=torch.float32)[..., :-1]
+    return weights.to(scores.dtype).contiguous()

@@ -1,0 +1,267 @@
+"""A frozen model whose linear layers carry adapters, and its passes over a stream."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812  (everyone's name for it)
+from transformers import PreTrainedModel
+
+from tunery.modeling import attention
+from tunery.modeling.head import next_token_loss
+from tunery.modeling.linears import Flight, adopt
+from tunery.modeling.passes import replace_passes
+from tunery.modeling.stream import Segment, Span, Stream
+
+_log = logging.getLogger(__name__)
+
+# Layers whose rows see the rows before them by attention alone. Others carry state from segment to
+# segment, or (chunked attention) agree on a short probe and err on a long row.
+_PACKABLE_LAYERS = {"full_attention", "sliding_attention"}
+
+# oneDNN compiles a kernel for every new shape of a bf16 product on a CPU; so shapes recur.
+_BF16_CPU_GRAIN = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """How streams of a base are laid out and read: what its probes found.
+
+    Attributes:
+        packed: segments lie end to end; otherwise each has a padded row of its own.
+        grain: rows are filled up to a multiple of this.
+        plain_head: the logits are the output projection of the last hidden state, no more.
+    """
+
+    packed: bool
+    grain: int
+    plain_head: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Losses:
+    """What a pass over a stream gave, `(R,)` taught rows.
+
+    Attributes:
+        total: each taught token's nats times its share, summed; differentiable.
+        nats: cross-entropy of each.
+        correct: whether the likeliest token was the right one.
+    """
+
+    total: Tensor
+    nats: Tensor
+    correct: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """One segment's taught tokens: their nats, how many were right, and how many there are."""
+
+    nats: float
+    correct: int
+    taught: int
+
+
+class Base:
+    """A frozen causal language model, its linears ready to carry adapters.
+
+    Attributes:
+        model: the model; outside of a pass it works as transformers made it.
+        places: where adapters can be.
+        replaced: which of its passes are ours.
+    """
+
+    def __init__(self, model: PreTrainedModel, *, own_passes: bool = True) -> None:
+        """Freeze `model` and take over its linears, and with `own_passes` its small passes."""
+        attention.register()
+        self.model = model.eval().requires_grad_(False)
+        weight = next(model.parameters())
+        self.device, self.dtype = weight.device, weight.dtype
+        self.decoder: nn.Module = model.get_decoder()
+        self.head: nn.Module | None = model.get_output_embeddings()
+        self._attention = self._own_attention = model.config._attn_implementation
+        self._flight = Flight(anchor=torch.zeros((), device=self.device, requires_grad=True))
+        self.replaced = replace_passes(model, self.decoder, self._dry_run) if own_passes else []
+        self.places = adopt(model, self.head, self._flight, self._dry_run)
+        for module in model.modules():
+            module.flight = self._flight
+
+    @torch.no_grad()
+    def _dry_run(self) -> int:
+        ids = torch.arange(8, device=self.device)[None]
+        self.model(input_ids=ids, use_cache=False)
+        return ids.numel()
+
+    @property
+    def context(self) -> int | None:
+        """The longest row that the model takes, in tokens; None where it does not say."""
+        limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        return None if limit is None else int(limit)
+
+    @cached_property
+    def layout(self) -> Layout:
+        """How streams are laid out, by probes at the first use."""
+        on_cpu = self.device.type == "cpu"
+        grain = _BF16_CPU_GRAIN if self.dtype == torch.bfloat16 and on_cpu else 1
+        packed = self._packs(grain)
+        layout = Layout(packed=packed, grain=grain if packed else 1, plain_head=False)
+        layout = Layout(packed=packed, grain=layout.grain, plain_head=self._is_plain(layout))
+        _log.info("%s: %s", type(self.model).__name__, layout)
+        return layout
+
+    def stream(self, segments: Sequence[Segment]) -> Stream:
+        """`segments` laid out as this base needs them."""
+        return self._stream(segments, self.layout)
+
+    def _stream(self, segments: Sequence[Segment], layout: Layout) -> Stream:
+        return Stream(segments, self.device, grid=not layout.packed, grain=layout.grain)
+
+    def losses(self, stream: Stream) -> Losses:
+        """One pass over `stream`; differentiable unless gradients are switched off."""
+        return self._losses(stream, self.layout)
+
+    def step(self, stream: Stream) -> list[Score]:
+        """Forward and backward for every adapter in the stream; scores as `stream.segments`."""
+        losses = self.losses(stream)
+        if losses.total.requires_grad:
+            losses.total.backward()
+        return scores(stream, losses)
+
+    @torch.no_grad()
+    def evaluate(self, stream: Stream) -> list[Score]:
+        """Forward alone, without dropout; scores as `stream.segments`."""
+        return scores(stream, self.losses(stream))
+
+    def _losses(self, stream: Stream, layout: Layout) -> Losses:
+        if layout.plain_head and self.head is not None:
+            hidden = self._hidden(stream).index_select(0, stream.taught)
+            total, nats, correct = next_token_loss(
+                hidden,
+                self.head.get_parameter("weight"),
+                getattr(self.head, "bias", None),
+                stream.target,
+                stream.share,
+                grain=layout.grain,
+            )
+            return Losses(total=total, nats=nats, correct=correct)
+        logits = self._logits(stream, stream.taught).float()
+        nats = F.cross_entropy(logits, stream.target, reduction="none")
+        correct = logits.argmax(-1) == stream.target
+        return Losses(total=(nats * stream.share).sum(), nats=nats.detach(), correct=correct)
+
+    def _hidden(self, stream: Stream) -> Tensor:
+        """`(T, d)` last hidden state of every row."""
+        hidden: Tensor = self._run(self.decoder, stream).last_hidden_state
+        return hidden.flatten(0, 1)
+
+    def _logits(self, stream: Stream, rows: Tensor) -> Tensor:
+        """`(R, V)` logits of `rows`, by the model's own head."""
+        if stream.grid:
+            every: Tensor = self._run(self.model, stream).logits
+            return every.flatten(0, 1).index_select(0, rows)
+        kept: Tensor = self._run(self.model, stream, logits_to_keep=rows).logits
+        return kept[0]
+
+    def _run(self, call: Callable[..., object], stream: Stream, **more: Tensor):  # type: ignore[no-untyped-def]  # noqa: ANN202
+        """The output of `call`, which is the model or its decoder, over `stream`."""
+        if stream.grid:  # causal, and padded on the right: needs no mask
+            with self.carrying(stream.spans):
+                return call(input_ids=stream.ids, use_cache=False, **more)
+        with self.carrying(stream.spans, stream):
+            return call(
+                input_ids=stream.ids, position_ids=stream.positions, use_cache=False, **more
+            )
+
+    @contextmanager
+    def carrying(self, spans: Sequence[Span], stream: Stream | None = None) -> Iterator[None]:
+        """While it lasts, rows of `spans` go through their adapters.
+
+        With a packed `stream`, attention works on its segments; otherwise it is the model's own.
+        """
+        self._attend(self._own_attention if stream is None else attention.SEGMENTS)
+        self._flight.spans, self._flight.stream = spans, stream
+        try:
+            yield
+        finally:
+            self._flight.land()
+
+    def _attend(self, name: str) -> None:
+        if name != self._attention:
+            self.model.set_attn_implementation(name)
+            self._attention = name
+
+    @torch.no_grad()
+    def _packs(self, grain: int) -> bool:
+        """Whether a segment gets in a stream what the model alone gives it, whoever its neighbour.
+
+        False where state runs across segments (Mamba, short convolutions, linear attention) or
+        where attention cannot be replaced (Bloom).
+        """
+        config = self.model.config.get_text_config()
+        kinds = set(getattr(config, "layer_types", None) or ())
+        if odd := kinds - _PACKABLE_LAYERS:
+            _log.info("not packed: layers of type %s", ", ".join(sorted(odd)))
+            return False
+        vocabulary = config.vocab_size
+        a, b, other = (
+            torch.arange(first, end) % vocabulary for first, end in ((3, 15), (20, 37), (40, 52))
+        )
+        packed = Layout(packed=True, grain=grain, plain_head=False)
+        try:
+            joint, changed = (self._probe(first, b, packed) for first in (a, other))
+        except (NotImplementedError, RuntimeError, TypeError, ValueError) as refused:
+            _log.info("not packed: %s", refused)
+            self._attend(self._own_attention)
+            return False
+        self._attend(self._own_attention)
+        alone = torch.cat([self._alone(ids) for ids in (a, b)])
+        close = 1e-4 if self.dtype == torch.float32 else 5e-2
+        right = (joint - alone).abs().max().item() <= close
+        apart = (joint - changed)[len(a) - 1 :].abs().max().item() <= close / 50
+        if not (right and apart):
+            _log.info("not packed: a segment in a stream does not get what it gets alone")
+        return right and apart
+
+    def _probe(self, first: Tensor, second: Tensor, layout: Layout) -> Tensor:
+        segments = [whole_segment(ids) for ids in (first, second)]
+        return self._losses(self._stream(segments, layout), layout).nats
+
+    def _alone(self, ids: Tensor) -> Tensor:
+        ids = ids.to(self.device)
+        logits = self.model(input_ids=ids[None, :-1], use_cache=False).logits[0]
+        return F.cross_entropy(logits.float(), ids[1:], reduction="none")
+
+    @torch.no_grad()
+    def _is_plain(self, layout: Layout) -> bool:
+        """Whether the logits are just the head's product (Gemma caps them, Cohere scales them)."""
+        stream = self._stream([whole_segment(torch.arange(1, 6))], layout)
+        if self.head is None or not hasattr(self._run(self.decoder, stream), "last_hidden_state"):
+            _log.info("the head is not plain: no last hidden state")
+            return False
+        rows = torch.arange(4, device=self.device)
+        # The same shape on both sides: then equal means equal, in bf16 too.
+        product = self.head(self._hidden(stream)[None, :4])[0]
+        return torch.equal(product, self._logits(stream, rows))
+
+
+def whole_segment(ids: Tensor) -> Segment:
+    """A segment of `ids` without an adapter, every token taught that can be."""
+    return Segment(ids=ids, learn=torch.ones(len(ids), dtype=torch.bool))
+
+
+def scores(stream: Stream, losses: Losses) -> list[Score]:
+    """What each of `stream.segments` got, in one transfer from the device."""
+    columns = torch.stack(
+        (losses.nats.double(), losses.correct.double(), torch.ones_like(losses.nats.double()))
+    )
+    sums = columns.new_zeros(3, len(stream.segments)).index_add_(1, stream.owner, columns)
+    return [
+        Score(nats=nats, correct=int(correct), taught=int(taught))
+        for nats, correct, taught in sums.T.tolist()
+    ]

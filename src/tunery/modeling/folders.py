@@ -1,0 +1,61 @@
+"""Where a base model's files are. Nothing here needs torch."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import LocalEntryNotFoundError
+
+from tunery.core.errors import InvalidValue, Unsupported
+
+_BUILT_IN = "bases"
+
+
+def resolve_base(model: str) -> Path:
+    """The folder of `model`, which is one on this machine, a built-in one, or in the cache.
+
+    Args:
+        model: a folder, the name of a base model that comes with the product, or a Hugging Face
+            id `org/name[@revision]`, which is looked up in the ordinary cache and never fetched.
+
+    Raises:
+        InvalidValue: there is no such model.
+        Unsupported: its weights are not safetensors.
+    """
+    folder = _folder(model)
+    if not (folder / "config.json").is_file():
+        raise InvalidValue(f"the base model {model!r} has no config.json", param="model")
+    if not any(folder.glob("*.safetensors")):
+        pickled = any(folder.glob("*.bin")) or any(folder.glob("*.pt"))
+        why = "only pickled ones, which can run any code" if pickled else "none"
+        raise Unsupported(
+            f"the base model {model!r} must have its weights as safetensors; it has {why}",
+            param="model",
+        )
+    return folder
+
+
+def _folder(model: str) -> Path:
+    if Path(model).is_dir():
+        return Path(model)
+    name, _, revision = model.partition("@")
+    built_in = Path(str(files("tunery"))) / _BUILT_IN / name
+    if name.count("/") != 1 or name.startswith(("/", ".")):
+        if "/" not in name and name and built_in.is_dir():
+            return built_in
+        raise InvalidValue(
+            f"the base model {model!r} is neither a folder nor a Hugging Face id such as "
+            "Qwen/Qwen3-4B",
+            param="model",
+        )
+    try:
+        return Path(snapshot_download(name, revision=revision or None, local_files_only=True))
+    except LocalEntryNotFoundError as absent:
+        command = f"hf download {name}" + (f" --revision {revision}" if revision else "")
+        raise InvalidValue(
+            f"the base model {model!r} is not in the Hugging Face cache of this machine; "
+            f"`{command}` fetches it",
+            param="model",
+        ) from absent

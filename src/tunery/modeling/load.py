@@ -1,0 +1,90 @@
+"""A base model and its tokenizer from a folder, a built-in one or the Hugging Face cache.
+
+Weights are read from safetensors alone, and no code that comes with a model is ever run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from tunery.core.errors import Unsupported
+from tunery.modeling.folders import resolve_base
+
+__all__ = ["Loaded", "default_device", "load_model", "load_tokenizer", "resolve_base", "warm"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """A model and its tokenizer."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+
+
+def default_device() -> torch.device:
+    """CUDA where there is a device, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def default_dtype(device: torch.device) -> torch.dtype:
+    """bf16 on CUDA; fp32 on a CPU, where bf16 is faster only for some shapes."""
+    return torch.bfloat16 if device.type == "cuda" else torch.float32
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer in `folder`."""
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+        folder, local_files_only=True, trust_remote_code=False
+    )
+    return tokenizer
+
+
+def load_model(
+    model: str, *, device: torch.device | None = None, dtype: torch.dtype | None = None
+) -> Loaded:
+    """The base model `model`, as `resolve_base` understands it, ready on its device.
+
+    Raises:
+        InvalidValue: there is no such model.
+        Unsupported: it has no safetensors, or is no causal language model of transformers.
+    """
+    folder = resolve_base(model)
+    device = device or default_device()
+    _architecture(folder)
+    loaded: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+        folder,
+        dtype=dtype or default_dtype(device),
+        local_files_only=True,
+        use_safetensors=True,
+        trust_remote_code=False,
+    )
+    return Loaded(model=loaded.to(device), tokenizer=load_tokenizer(folder))
+
+
+def warm(model: str) -> None:
+    """Import the architecture's code without making a model or computing anything."""
+    _architecture(resolve_base(model))
+
+
+def _architecture(folder: Path) -> type[PreTrainedModel]:
+    """The class of the model in `folder`."""
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        found: type[PreTrainedModel] = AutoModelForCausalLM._model_mapping[type(config)]
+    except (KeyError, ValueError) as unknown:
+        raise Unsupported(
+            f"the base model in {folder.name} is no causal language model that transformers "
+            f"knows: {unknown}",
+            param="model",
+        ) from unknown
+    return found

@@ -1,0 +1,278 @@
+"""Segments of tokens laid end to end, several adapters in one stream, nothing padded.
+
+Axes: `T` rows of the stream, `S` segments, `B` segments of one length group, `M` rows of its
+longest one, `R` taught rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from tunery.modeling.adapter import Adapter
+
+# A length group may hold this many times the rows that are really in it.
+_PADDING_LIMIT = 1.15
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Segment:
+    """One sequence to learn from. Position `i` predicts token `i + 1`.
+
+    Attributes:
+        ids: `(n,)` token ids.
+        learn: `(n,)` whether a token is taught. The first never is: nothing stands before it.
+        adapter: the adapter that learns; `None` is the base as it is.
+        share: what a taught token weighs in the loss. One over the taught tokens of the whole
+            optimizer step makes the loss a mean that micro-batches do not change.
+    """
+
+    ids: Tensor
+    learn: Tensor
+    adapter: Adapter | None = None
+    share: float = 1.0
+
+    @cached_property
+    def n_rows(self) -> int:
+        """Rows that a pass needs: what stands after the last taught token is not looked at."""
+        taught = self.learn[1:].nonzero()
+        return int(taught[-1]) + 1 if len(taught) else 0
+
+    @cached_property
+    def n_taught(self) -> int:
+        """Tokens that are taught."""
+        return int(self.learn[1:].sum())
+
+
+def shared(segments: Sequence[Segment]) -> list[Segment]:
+    """`segments` of one optimizer step, each token's share set so that an adapter's loss is a mean.
+
+    A segment that teaches nothing is left out.
+    """
+    n_taught: dict[Adapter | None, int] = {}
+    for segment in segments:
+        n_taught[segment.adapter] = n_taught.get(segment.adapter, 0) + segment.n_taught
+    return [
+        replace(segment, share=1 / n_taught[segment.adapter])
+        for segment in segments
+        if segment.n_taught
+    ]
+
+
+def micro_batches(
+    segments: Iterable[Segment], *, max_rows: int, grid: bool = False
+) -> Iterator[list[Segment]]:
+    """Cut one step into lists of at most `max_rows` rows each, the longest segments first.
+
+    What cannot fit so fails at once and not in the last hour. A segment longer than `max_rows` is a
+    list of its own. With `grid`, rows are counted as padded to the longest of the list.
+    """
+    batch: list[Segment] = []
+    rows = 0
+    for segment in sorted(segments, key=lambda s: s.n_rows, reverse=True):
+        cost = batch[0].n_rows if grid and batch else segment.n_rows
+        if batch and rows + cost > max_rows:
+            yield batch
+            batch, rows, cost = [], 0, segment.n_rows
+        batch.append(segment)
+        rows += cost
+    if batch:
+        yield batch
+
+
+@dataclass(frozen=True)
+class Span:
+    """Rows `first` to `end` belong to `adapter`."""
+
+    adapter: Adapter | None
+    first: int
+    end: int
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Segments of about one length, as rows of a padded table.
+
+    Attributes:
+        rows: `(B, M)` rows of the stream, -1 where padded.
+        padded: whether there is any padding.
+    """
+
+    rows: Tensor
+    padded: bool
+
+    @cached_property
+    def own_rows(self) -> Tensor:
+        """`(B, M)` rows to read; padding reads its own segment, as a neighbour may hold a NaN."""
+        return torch.where(self.rows < 0, self.rows[:, :1], self.rows).clamp(min=0)
+
+    @cached_property
+    def real(self) -> Tensor:
+        """`(B, M)` whether there is a row, as against padding."""
+        return self.rows >= 0
+
+
+class Stream:
+    """Segments end to end, sorted by adapter; or, with `grid`, one padded row for each.
+
+    The grid is for models whose state would run from one segment into the next.
+
+    Attributes:
+        segments: in the order of the stream.
+        spans: which rows belong to which adapter; together all rows.
+        ids: `(1, T)`, or `(S, width)` of a grid.
+        positions: like `ids`; each segment counts from 0.
+        taught: `(R,)` rows whose next token is taught.
+        target: `(R,)` that next token.
+        owner: `(R,)` the segment it belongs to.
+        share: `(R,)` what it weighs in the loss.
+    """
+
+    def __init__(
+        self,
+        segments: Sequence[Segment],
+        device: torch.device,
+        *,
+        grid: bool = False,
+        grain: int = 1,
+    ) -> None:
+        """Lay out `segments`, of which each teaches something.
+
+        Args:
+            segments: the segments, in any order.
+            device: where the pass runs.
+            grid: one padded row per segment.
+            grain: fill each adapter's rows up to a multiple of this many, so that shapes recur.
+        """
+        self.segments = _by_adapter(segments)
+        self.device, self.grid, self.grain = device, grid, grain
+        lengths = [segment.n_rows for segment in self.segments]
+        width = max(lengths) if grid else None
+        self.starts, self.spans = _lay_out(self.segments, width, grain)
+        self.size = self.spans[-1].end
+        self._fill(len(self.segments) if grid else 1)
+        self._index: dict[tuple[int, int, int], tuple[Tensor, Tensor]] = {}
+        self._masks: dict[tuple[int, int | None], Tensor] = {}
+        self.groups = [] if grid else [self._group(members) for members in _alike(lengths, grain)]
+
+    def _fill(self, n_lines: int) -> None:
+        """Write token ids, positions and targets, on the CPU, and move them over once."""
+        ids, positions = torch.zeros(2, self.size, dtype=torch.long)
+        taught, target, owner, share = [], [], [], []
+        for index, (segment, start) in enumerate(zip(self.segments, self.starts, strict=True)):
+            n = segment.n_rows
+            ids[start : start + n] = segment.ids[:n]
+            positions[start : start + n] = torch.arange(n)
+            rows = segment.learn[1 : n + 1].nonzero()[:, 0]
+            taught.append(rows + start)
+            target.append(segment.ids[1 : n + 1][rows].long())
+            owner.append(torch.full_like(rows, index))
+            share.append(torch.full(rows.shape, segment.share))
+        self.ids = ids.view(n_lines, -1).to(self.device)
+        self.positions = positions.view(n_lines, -1).to(self.device)
+        self.taught, self.target, self.owner, self.share = (
+            torch.cat(parts).to(self.device) for parts in (taught, target, owner, share)
+        )
+
+    def _group(self, members: list[int]) -> Group:
+        lengths = [self.segments[i].n_rows for i in members]
+        count, longest = len(members), max(lengths)
+        if self.grain > 1:
+            count = _up(count, 1 if count < 4 else 2 if count < 8 else 4)
+            longest = _up(longest, self.grain // 2)
+        rows = torch.full((count, longest), -1, dtype=torch.long)
+        for line, (i, n) in enumerate(zip(members, lengths, strict=True)):
+            rows[line, :n] = torch.arange(self.starts[i], self.starts[i] + n)
+        return Group(rows=rows.to(self.device), padded=bool((rows < 0).any()))
+
+    def head_rows(self, group: int, heads: int, fold: int) -> tuple[Tensor, Tensor]:
+        """Rows of a `(T * heads, d)` matrix in the order `(B, heads / fold, fold, M)`.
+
+        Returns:
+            Where to read, and where to write; padding writes to the row after the last.
+        """
+        key = group, heads, fold
+        if key not in self._index:
+            table = self.groups[group]
+            head = torch.arange(heads, device=self.device).view(1, heads // fold, fold, 1)
+            read = table.own_rows[:, None, None] * heads + head
+            write = table.rows[:, None, None] * heads + head
+            write = torch.where(table.real[:, None, None], write, self.size * heads)
+            self._index[key] = read.flatten(), write.flatten()
+        return self._index[key]
+
+    def mask(self, longest: int, window: int | None) -> Tensor:
+        """`(M, M)` of 0 where a row may look and minus infinity where not, fp32."""
+        key = longest, window
+        if key not in self._masks:
+            at = torch.arange(longest, device=self.device)
+            back = at[:, None] - at
+            hidden = back < 0 if window is None else (back < 0) | (back >= window)
+            mask = torch.zeros(longest, longest, device=self.device)
+            self._masks[key] = mask.masked_fill_(hidden, -torch.inf)
+        return self._masks[key]
+
+    @cached_property
+    def gathered(self) -> Tensor:
+        """`(T,)` for each row, where it stands among all groups' real rows, one after another.
+
+        Rows that only fill a span up point one past the end.
+        """
+        real = torch.cat([group.rows[group.real] for group in self.groups])
+        place = torch.full((self.size,), len(real), dtype=torch.long, device=self.device)
+        place[real] = torch.arange(len(real), device=self.device)
+        return place
+
+
+def _up(n: int, step: int) -> int:
+    """`n`, or the next multiple of `step` above it."""
+    return n + -n % step
+
+
+def _by_adapter(segments: Sequence[Segment]) -> list[Segment]:
+    """Adapters in the order of their first segment; each one's segments in the order given."""
+    order: dict[Adapter | None, list[Segment]] = {}
+    for segment in segments:
+        order.setdefault(segment.adapter, []).append(segment)
+    return [segment for group in order.values() for segment in group]
+
+
+def _lay_out(
+    segments: Sequence[Segment], width: int | None, grain: int
+) -> tuple[list[int], list[Span]]:
+    """Each segment's first row, and each adapter's span, filled up to a multiple of `grain`."""
+    starts: list[int] = []
+    spans: list[Span] = []
+    row = first = 0
+    for i, segment in enumerate(segments):
+        starts.append(row)
+        row += width or segment.n_rows
+        if i + 1 == len(segments) or segments[i + 1].adapter is not segment.adapter:
+            row = first + _up(row - first, grain)
+            spans.append(Span(segment.adapter, first, row))
+            first = row
+    return starts, spans
+
+
+def _alike(lengths: list[int], grain: int) -> Iterator[list[int]]:
+    """Indices of `lengths`, in groups of about the same; with a grain, in steps of half of it."""
+    group: list[int] = []
+    real = 0
+    for i in sorted(range(len(lengths)), key=lengths.__getitem__):
+        n = lengths[i]
+        if grain > 1:
+            full = bool(group) and _up(n, grain // 2) != _up(lengths[group[0]], grain // 2)
+        else:
+            full = bool(group) and n * (len(group) + 1) > _PADDING_LIMIT * (real + n)
+        if full:
+            yield group
+            group, real = [], 0
+        group.append(i)
+        real += n
+    yield group
