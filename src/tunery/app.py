@@ -26,6 +26,7 @@ from tunery.engines import ENGINES
 from tunery.first_start import first_key
 from tunery.inference.process import ChildGenerator
 from tunery.listening import listen
+from tunery.logs import configure_logs
 from tunery.middleware import BodyLimit, RequestIds
 from tunery.service.files import Files
 from tunery.service.generate import Generation
@@ -65,6 +66,8 @@ class Wired:
     def start(self) -> None:
         """Begin to work."""
         self.services.files.collect_garbage()
+        for engine in self.engines.values():
+            engine.start()
         self.worker.start()
 
     def stop(self) -> None:
@@ -179,6 +182,7 @@ def serve(settings: Settings, *, announce: Callable[[Started], None]) -> None:
         FirstStartRefused: see `first_key`.
         TuneryError: the store cannot be opened.
     """
+    configure_logs(settings.log_level)
     with listen(settings.host, settings.port) as listening:
         wired = build(settings)
         new_key = first_key(settings, wired.store, SystemClock())

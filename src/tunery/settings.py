@@ -4,6 +4,7 @@
 """
 
 from pathlib import Path
+from typing import Literal
 
 import platformdirs
 from pydantic import Field
@@ -70,6 +71,9 @@ class Settings(BaseSettings):
 
     threads: int | None = Field(default=None, ge=1)
     """Processor threads of a trainer; unset: every core."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """What is written to the log: this and everything graver."""
 
     @classmethod
     def settings_customise_sources(

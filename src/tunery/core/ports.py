@@ -306,6 +306,9 @@ class Catalog(Protocol):
 class Engine(Protocol):
     """Something that can carry out a job: this machine, a Ray cluster, another provider."""
 
+    def start(self) -> None:
+        """Begin what takes time before the first run."""
+
     def check(self, job: FineTuningJob) -> None:
         """Raise `Unsupported`, naming the parameter, if this engine cannot run `job`."""
 

@@ -12,23 +12,52 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, Protocol
 
 LOG_LINES = 50
 
 
-class Child:
-    """`python -m <module>`, fed through a pipe and read in threads."""
+class Process(Protocol):
+    """What is used of `subprocess.Popen`, and what a forked child of the warm parent offers."""
 
-    def __init__(self, module: str, first_line: bytes) -> None:
-        """Start it and hand it `first_line`."""
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", module],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
+    pid: int
+
+    @property
+    def stdin(self) -> IO[bytes] | None:
+        """The writing end of its standard input."""
+
+    @property
+    def stdout(self) -> IO[bytes] | None:
+        """The reading end of its standard output."""
+
+    @property
+    def stderr(self) -> IO[bytes] | None:
+        """The reading end of its standard error."""
+
+    def wait(self) -> int:
+        """Its exit code once it has ended, negative where a signal ended it."""
+
+    def kill(self) -> None:
+        """End it now."""
+
+
+def cold(module: str) -> Process:
+    """`python -m <module>` in a new interpreter."""
+    return subprocess.Popen(
+        [sys.executable, "-m", module],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+
+
+class Child:
+    """A process that is fed through a pipe and read in threads."""
+
+    def __init__(self, process: Process, first_line: bytes) -> None:
+        """Hand `process` its `first_line`."""
+        self._process = process
         self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._log: deque[str] = deque(maxlen=LOG_LINES)
         self._readers = [

@@ -2,6 +2,7 @@
 
 import importlib.util
 import logging
+import sys
 import threading
 
 import msgspec
@@ -23,7 +24,8 @@ from tunery.core.progress import (
     RunRequest,
     from_line,
 )
-from tunery.engines.child import Child
+from tunery.engines.child import Child, Process, cold
+from tunery.engines.warm import WarmParent
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +48,7 @@ class LocalEngine:
         checkpoint_seconds: float = 300.0,
         threads: int | None = None,
     ) -> None:
-        """No process is started before there is something to do."""
+        """No process is started yet."""
         self._blobs = blobs
         self._catalog = catalog
         self._checkpoint_seconds = checkpoint_seconds
@@ -54,6 +56,12 @@ class LocalEngine:
         self._lock = threading.Lock()
         self._children: dict[str, Child] = {}
         self._closed = False
+        self._warm: WarmParent | None = None
+
+    def start(self) -> None:
+        """Begin to import what every trainer needs, where trainers can be forked from that."""
+        if sys.platform == "linux" and installed():
+            self._warm = WarmParent()
 
     def check(self, job: FineTuningJob) -> None:
         """Raise `Unsupported` where PyTorch is not installed; every supervised job can run."""
@@ -111,7 +119,7 @@ class LocalEngine:
 
     def ready(self) -> bool:
         """Whether a trainer can start, or none ever will because PyTorch is not installed."""
-        return not self._closed
+        return not self._closed and (self._warm is None or self._warm.is_ready)
 
     def close(self) -> None:
         """End every child."""
@@ -120,15 +128,27 @@ class LocalEngine:
             children = list(self._children.values())
         for child in children:
             child.kill()
+        if self._warm is not None:
+            self._warm.close()
 
     def _start(self, key: str, module: str, first_line: bytes) -> Child:
+        child = Child(self._process(module), first_line)
         with self._lock:
-            if self._closed:
-                raise Unavailable("This server is shutting down.")
-            child = Child(module, first_line)
             self._children[key] = child
+            closed = self._closed
+        if closed:
+            self._end(key)
+            raise Unavailable("This server is shutting down.")
         logger.info("started %s as process %d", module, child.pid)
         return child
+
+    def _process(self, module: str) -> Process:
+        if self._warm is not None and self._warm.wait_until_ready():
+            try:
+                return self._warm.fork(module)
+            except OSError:
+                logger.warning("the warm parent of trainers is gone; starting from cold")
+        return cold(module)
 
     def _end(self, key: str) -> None:
         with self._lock:

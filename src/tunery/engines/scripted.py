@@ -21,6 +21,9 @@ class ScriptedEngine:
         self._step_s = step_s
         self._pauses: dict[str, threading.Event] = {}
 
+    def start(self) -> None:
+        """There is nothing to prepare."""
+
     def check(self, job: FineTuningJob) -> None:
         """Every job can be replayed."""
 
