@@ -27,6 +27,9 @@ Message = Mapping[str, Any]
 Tool = Mapping[str, Any]
 """A tool in OpenAI's shape."""
 
+# A turn's header is no longer than this.
+_HEADER_CHARS = 200
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rendered:
@@ -70,6 +73,7 @@ class Chat:
         if not tokenizer.is_fast:
             raise Unsupported("the base model's tokenizer has no tokenizer.json, which is needed")
         self.tokenizer = tokenizer
+        self._headers: dict[str, list[int]] = {}
 
     # What an example looks like
 
@@ -101,8 +105,8 @@ class Chat:
     def encode(self, examples: Sequence[Rendered]) -> list[Encoded]:
         """Examples as tokens, all in one call of the tokenizer.
 
-        Where a token would run from a prompt into what is taught, the text is cut there, as it is
-        when the model answers.
+        Where a prompt would get other tokens than alone, because one runs on into what is taught,
+        the text is cut there, as it is when the model answers.
         """
         if not examples:
             return []
@@ -239,11 +243,23 @@ class Chat:
         ends = [end for _, end in offsets]
         for first, end in example.taught:
             token = bisect_right(ends, first)
-            if token < len(ids) and offsets[token][0] < first:
+            opening = self._opening_ids(example.text[:first])
+            if ids[token - len(opening) : token] != opening:
                 return self._in_pieces(example)
             last = bisect_right(ends, end)
             learn[token:last] = [True] * (last - token)
         return Encoded(ids=ids, learn=learn)
+
+    def _opening_ids(self, prompt: str) -> list[int]:
+        """The last tokens of a prompt that stands alone, from its last special token on."""
+        near = prompt[-_HEADER_CHARS:]
+        found = list(self._special.finditer(near))
+        if not found:
+            return self._ids(prompt)
+        header = near[found[-1].start() :]
+        if header not in self._headers:
+            self._headers[header] = self._ids(header)
+        return self._headers[header]
 
     def _in_pieces(self, example: Rendered) -> Encoded:
         ids: list[int] = []
