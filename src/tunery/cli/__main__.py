@@ -6,6 +6,7 @@ import typer
 
 from tunery import __version__
 from tunery.cli import files, jobs, keys, models
+from tunery.cli.demo import demo
 from tunery.cli.failure import Failure
 from tunery.cli.output import print_failure
 from tunery.cli.serve import serve
@@ -22,6 +23,7 @@ app = typer.Typer(
 app.command(
     epilog="Example: tunery serve --port 9000   (again and again: it goes on where it stopped)"
 )(serve)
+app.command(epilog="Examples: tunery demo   tunery demo --port 9000")(demo)
 app.command(
     epilog="Examples: tunery train support.jsonl --model tiny-chat --suffix support   "
     "tunery train support.jsonl --model Qwen/Qwen3-0.6B --epochs 2 --yes --detach"

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from tunery.cli.client import Client, Json
 from tunery.cli.failure import ExitCode, Failure
@@ -11,7 +11,7 @@ from tunery.cli.output import aside
 
 # A killed server is back within a minute; longer silence is for a person to look at.
 PATIENCE_S = 120.0
-_PAUSE_S = 1.0
+PAUSE_S = 1.0
 JOBS = "/v1/fine_tuning/jobs"
 
 
@@ -25,9 +25,7 @@ def get_job(client: Client, job_id: str) -> Json:
     return client.get(job_path(job_id))
 
 
-def follow(
-    client: Client, job_id: str, *, pause: Callable[[float], None] = time.sleep
-) -> Iterator[Json]:
+def follow(client: Client, job_id: str) -> Iterator[Json]:
     """Every event of a job, oldest first, until it is over.
 
     A stream that breaks is taken up again behind the last event that came.
@@ -54,5 +52,5 @@ def follow(
                 raise
             if waited_s == 0.0:
                 aside().print(f"The server is away; trying again for {PATIENCE_S:.0f} s.")
-        pause(_PAUSE_S)
-        waited_s += _PAUSE_S
+        time.sleep(PAUSE_S)
+        waited_s += PAUSE_S

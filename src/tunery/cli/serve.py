@@ -31,9 +31,10 @@ def serve(
     port: PortOption = None,
     home: HomeOption = None,
 ) -> None:
-    """Serve until Ctrl-C. What is left unsaid comes from TUNERY_… variables and tunery.toml.
+    """Run the server until Ctrl-C.
 
-    The first start makes a key, prints it once, and leaves it in the home folder.
+    What is left unsaid comes from TUNERY_… variables and from tunery.toml in the home folder. The
+    first start makes a key, prints it once, and leaves it in the home folder.
     """
     settings = read_settings(host=host, port=port, home=home)
     logging.basicConfig(

@@ -24,14 +24,7 @@ def watch(client: Client, job_id: str, *, as_json: bool = False) -> Json:
         Failure: the watching was interrupted, or the server is gone.
     """
     try:
-        events = follow(client, job_id)
-        if as_json:
-            for event in events:
-                print_line(event)
-        elif aside().is_terminal:
-            _draw(job_id, events)
-        else:
-            _list(events)
+        return show(client, job_id, as_json=as_json)
     except KeyboardInterrupt as interrupt:
         raise Failure(
             f"Stopped watching; {job_id} goes on.",
@@ -39,6 +32,18 @@ def watch(client: Client, job_id: str, *, as_json: bool = False) -> Json:
             f"`tunery jobs cancel {job_id}` ends it.",
             code=ExitCode.INTERRUPTED,
         ) from interrupt
+
+
+def show(client: Client, job_id: str, *, as_json: bool = False) -> Json:
+    """As `watch`, without a word about Ctrl-C."""
+    events = follow(client, job_id)
+    if as_json:
+        for event in events:
+            print_line(event)
+    elif aside().is_terminal:
+        _draw(job_id, events)
+    else:
+        _list(events)
     return get_job(client, job_id)
 
 

@@ -1,0 +1,37 @@
+"""`tunery keys`."""
+
+from tests.cli.conftest import CommandLine
+from tests.cli.fake import FakeServer
+from tests.cli.objects import Json, page
+
+KEYS = "/tunery/v1/keys"
+
+
+def key(**changed: object) -> Json:
+    return {
+        "id": "key_0123",
+        "object": "key",
+        "name": "nightly",
+        "hint": "9f3c",
+        "created_at": 1790000000,
+        "last_used_at": None,
+        **changed,
+    }
+
+
+def test_a_key_is_made_and_shown_once(server: FakeServer, tunery: CommandLine) -> None:
+    server.on(f"POST {KEYS}", key(key="tnr-sk-new"))
+    ended = tunery("keys", "create", "nightly")
+    assert "tnr-sk-new" in ended.out
+    assert "not shown again" in ended.err
+    assert server.last(f"POST {KEYS}").json == {"name": "nightly"}
+
+
+def test_keys_are_listed_by_their_last_characters(server: FakeServer, tunery: CommandLine) -> None:
+    server.on(f"GET {KEYS}", page(key()))
+    assert "…9f3c" in tunery("keys", "list").out
+
+
+def test_a_key_is_revoked(server: FakeServer, tunery: CommandLine) -> None:
+    server.on(f"DELETE {KEYS}/key_0123", {"id": "key_0123", "deleted": True})
+    assert tunery("keys", "revoke", "key_0123", "--json").json["deleted"] is True

@@ -1,0 +1,155 @@
+"""`tunery train`."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import CommandLine
+from tests.cli.fake import Asked, Canned, FakeServer
+from tests.cli.objects import FILE_ID, JOB_ID, Json, event, file, job, refused, stream
+
+JOBS = "/v1/fine_tuning/jobs"
+PROBLEM = {
+    "line": 2,
+    "field": "messages[0].role",
+    "message": 'did you mean "assistant"?',
+    "level": "error",
+    "file": "training",
+}
+
+
+def plan(*, problems: tuple[Json, ...] = ()) -> Json:
+    return {
+        "object": "fine_tuning.dry_run",
+        "model": "tiny-chat",
+        "training_file": FILE_ID,
+        "validation_file": None,
+        "hyperparameters": {"n_epochs": 3, "batch_size": 8, "learning_rate_multiplier": 1.0},
+        "x_tunery": {"learning_rate": 0.002, "r": 16, "lora_alpha": 32.0},
+        "steps": None if problems else 75,
+        "estimated_seconds": None if problems else 61.0,
+        "memory_bytes": None if problems else 900_000_000,
+        "report": {
+            "format": "chat",
+            "n_rows": 200,
+            "n_examples": 200,
+            "n_overlong": 0,
+            "context": 2048,
+            "tokens": {
+                "total": 12_000,
+                "trained": 4_000,
+                "median": 60,
+                "p95": 80,
+                "max": 95,
+                "histogram": [[64, 120], [128, 80]],
+            },
+            "problems": list(problems),
+            "n_errors": len(problems),
+            "n_warnings": 0,
+        },
+    }
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> str:
+    path = tmp_path / "colours.jsonl"
+    path.write_text('{"messages": []}\n')
+    return str(path)
+
+
+@pytest.fixture
+def ready(server: FakeServer) -> FakeServer:
+    """A server on which everything works."""
+
+    def created(asked: Asked) -> Canned:
+        return Canned(plan() if asked.json["x_tunery"].get("dry_run") else job("queued"))
+
+    server.on("POST /v1/files", file())
+    server.on(f"POST {JOBS}", created)
+    server.on(f"GET {JOBS}/{JOB_ID}", job("succeeded"))
+    events = Canned(raw=stream(event(1, "Started")), content_type="text/event-stream")
+    server.on(f"GET {JOBS}/{JOB_ID}/events", events)
+    return server
+
+
+def test_training_uploads_plans_creates_and_watches(
+    ready: FakeServer, tunery: CommandLine, data: str
+) -> None:
+    ended = tunery("train", data, "--model", "tiny-chat")
+    assert ended.code == 0
+    routes = [f"{asked.method} {asked.path}" for asked in ready.asked]
+    assert routes[:3] == ["POST /v1/files", f"POST {JOBS}", f"POST {JOBS}"]
+    assert "75 steps, about 1:01, 900.0 MB" in ended.err
+    assert "succeeded" in ended.err
+
+
+def test_every_switch_reaches_the_request(
+    ready: FakeServer, tunery: CommandLine, data: str
+) -> None:
+    arguments = (
+        "--model tiny-chat --suffix s --seed 7 --epochs 2 --batch-size 4 --learning-rate 0.01 "
+        "--learning-rate-multiplier 2 --r 8 --lora-alpha 16 --overlong drop --engine local "
+        "--metadata team=paint --metadata note=a=b --yes --detach"
+    )
+    ended = tunery("train", data, "--validation", FILE_ID, *arguments.split())
+    assert ended.code == 0
+    assert f"tunery jobs watch {JOB_ID}" in ended.err
+    created = ready.last(f"POST {JOBS}")
+    assert created.headers["Idempotency-Key"]
+    assert created.json == {
+        "model": "tiny-chat",
+        "training_file": FILE_ID,
+        "validation_file": FILE_ID,
+        "suffix": "s",
+        "seed": 7,
+        "metadata": {"team": "paint", "note": "a=b"},
+        "method": {
+            "type": "supervised",
+            "supervised": {
+                "hyperparameters": {
+                    "n_epochs": 2,
+                    "batch_size": 4,
+                    "learning_rate_multiplier": 2.0,
+                }
+            },
+        },
+        "x_tunery": {
+            "engine": "local",
+            "overlong": "drop",
+            "learning_rate": 0.01,
+            "r": 8,
+            "lora_alpha": 16.0,
+        },
+    }
+
+
+def test_json_prints_the_job_as_it_ended(ready: FakeServer, tunery: CommandLine) -> None:
+    assert tunery("train", FILE_ID, "-m", "tiny-chat", "--json").json == job("succeeded")
+
+
+def test_data_with_errors_starts_nothing(ready: FakeServer, tunery: CommandLine, data: str) -> None:
+    ready.on(f"POST {JOBS}", plan(problems=(PROBLEM,)))
+    ended = tunery("train", data, "--model", "tiny-chat")
+    assert ended.code == 2
+    assert 'did you mean "assistant"?' in ended.err
+    assert "nothing was started" in ended.err
+    assert all(asked.json["x_tunery"]["dry_run"] for asked in ready.asked[1:])
+
+
+def test_an_unknown_model_says_where_models_are(
+    ready: FakeServer, tunery: CommandLine, data: str
+) -> None:
+    ready.on(f"POST {JOBS}", Canned(refused("There is no model.", param="model"), status=400))
+    ended = tunery("train", data, "--model", "nope")
+    assert ended.code == 2
+    assert "tunery models list" in ended.err
+
+
+@pytest.mark.parametrize(
+    "arguments", [("nowhere.jsonl",), (FILE_ID, "--metadata", "team"), (FILE_ID, "--epochs", "0")]
+)
+def test_what_cannot_be_is_bad_input(
+    ready: FakeServer, tunery: CommandLine, arguments: tuple[str, ...]
+) -> None:
+    assert tunery("train", *arguments, "--model", "tiny-chat").code == 2
+    assert ready.asked == []
