@@ -1,12 +1,10 @@
 """Trying a model: text from a base, a tuned model or a checkpoint, by its name."""
 
-from collections.abc import Generator as Pieces
-
 import msgspec
 
 from tunery.core.access import Caller
 from tunery.core.generation import GenerationRequest, Piece
-from tunery.core.ports import Blobs, Generator
+from tunery.core.ports import Blobs, Closable, Generator
 from tunery.service.models import Models
 
 
@@ -19,9 +17,7 @@ class Generation:
         self._blobs = blobs
         self._generator = generator
 
-    def generate(
-        self, caller: Caller, model: str, request: GenerationRequest
-    ) -> Pieces[Piece, None, None]:
+    def generate(self, caller: Caller, model: str, request: GenerationRequest) -> Closable[Piece]:
         """Text of the model that `model` names, as it comes; closing it stops the work.
 
         `request` says what to generate; where the model lies is put in here.
@@ -34,5 +30,5 @@ class Generation:
         located = msgspec.structs.replace(request, location=base.location, adapter=folder)
         return self._pieces(located)
 
-    def _pieces(self, request: GenerationRequest) -> Pieces[Piece, None, None]:
+    def _pieces(self, request: GenerationRequest) -> Closable[Piece]:
         yield from self._generator.generate(request)

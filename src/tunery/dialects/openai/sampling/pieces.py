@@ -1,6 +1,6 @@
 """From a generator that blocks to answers over HTTP; who hangs up stops the work."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 
 import anyio
 import anyio.to_thread
@@ -10,11 +10,12 @@ from fastapi.responses import StreamingResponse
 
 from tunery.core.errors import TuneryError
 from tunery.core.generation import Piece
+from tunery.core.ports import Closable
 from tunery.dialects.openai.answers import encode
 from tunery.dialects.openai.errors import render
 from tunery.dialects.openai.sampling.answers import Collected
 
-Pieces = Generator[Piece, None, None]
+Pieces = Closable[Piece]
 
 _NO_BUFFERING = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 

@@ -1,0 +1,89 @@
+"""The base models and adapters that are in memory: the few used last."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from tunery.core.errors import Unsupported
+from tunery.modeling.adapter import Adapter, load_adapter
+from tunery.modeling.base import Base
+from tunery.modeling.chat import Chat
+from tunery.modeling.load import load_model
+
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
+
+_BASES = 2
+_ADAPTERS = 16
+
+
+class Recent(Generic[Key, Value]):
+    """Up to `most` values; the one that was not asked for the longest makes room."""
+
+    def __init__(self, most: int) -> None:
+        """Start empty."""
+        self._most = most
+        self._values: OrderedDict[Key, Value] = OrderedDict()
+
+    def get(self, key: Key, make: Callable[[], Value]) -> Value:
+        """The value of `key`, made now if it is not here."""
+        if key not in self._values:
+            # Room first: two of the largest models must not have to fit beside a third.
+            while len(self._values) >= self._most:
+                self._values.popitem(last=False)
+            self._values[key] = make()
+        self._values.move_to_end(key)
+        return self._values[key]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Speaker:
+    """A base model ready to speak, through any of its adapters."""
+
+    base: Base
+    chat: Chat
+    stop_ids: frozenset[int]
+    adapters: Recent[str, Adapter]
+
+    def adapter(self, folder: str | None) -> Adapter | None:
+        """The adapter in `folder`; none is the base model itself."""
+        if folder is None:
+            return None
+        return self.adapters.get(folder, lambda: load_adapter(self.base.places, Path(folder)))
+
+
+class Shelf:
+    """Base models by where they lie."""
+
+    def __init__(self) -> None:
+        """Nothing is loaded before it is asked for."""
+        self._speakers: Recent[str, Speaker] = Recent(_BASES)
+
+    def speaker(self, location: str) -> Speaker:
+        """The base model at `location`.
+
+        Raises:
+            InvalidValue: there is none.
+            Unsupported: it cannot be used here.
+        """
+        return self._speakers.get(location, lambda: _load(location))
+
+
+def _load(location: str) -> Speaker:
+    loaded = load_model(location)
+    base, chat = Base(loaded.model), Chat(loaded.tokenizer)
+    return Speaker(base=base, chat=chat, stop_ids=_stop_ids(base, chat), adapters=Recent(_ADAPTERS))
+
+
+def _stop_ids(base: Base, chat: Chat) -> frozenset[int]:
+    """Tokens that end an answer: the template's, and those that the model itself names."""
+    configured = getattr(base.model.generation_config, "eos_token_id", None)
+    own = set(configured) if isinstance(configured, list) else {configured}
+    try:
+        own |= chat.stop_ids
+    except Unsupported:
+        # Such a template cannot be trained with, but the model may still be tried.
+        own.add(chat.tokenizer.eos_token_id)
+    return frozenset(token for token in own if token is not None)
