@@ -105,6 +105,13 @@ class Unavailable(TuneryError):
     default_code = "unavailable"
 
 
+class OutOfSpace(TuneryError):
+    """There is no room left on the server's disk."""
+
+    status = 507
+    default_code = "out_of_space"
+
+
 class LeaseLost(TuneryError):
     """The run no longer belongs to the worker that reports on it."""
 

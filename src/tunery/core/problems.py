@@ -16,12 +16,11 @@ class Problem:
     field: str | None
     """The path inside the line, such as `messages[2].role`."""
     message: str
-    """What is wrong and what would be right."""
+    """What is wrong and what would be right, worded to stand behind the field's name."""
     level: Literal["error", "warning"] = "error"
     file: Literal["training", "validation"] = "training"
 
     def __str__(self) -> str:
         """The problem as one line of text."""
-        where = [f"line {self.line}"] if self.line is not None else []
-        where += [self.field] if self.field else []
-        return f"{' '.join(where)}: {self.message}" if where else self.message
+        what = f"{self.field} {self.message}" if self.field else self.message
+        return what if self.line is None else f"line {self.line}: {what}"

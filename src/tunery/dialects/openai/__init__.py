@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter
 
+from tunery.dialects.openai.files.routes import router as files
 from tunery.dialects.openai.fine_tuning.routes import router as fine_tuning
 from tunery.dialects.openai.models.routes import router as models
 from tunery.dialects.openai.sampling.routes import router as sampling
@@ -10,7 +11,7 @@ router = APIRouter()
 
 # Some gateways serve the same paths with no `/v1`; the documentation shows each once.
 for _prefix, _shown in (("/v1", True), ("", False)):
-    for _part in (fine_tuning, sampling, models):
+    for _part in (files, fine_tuning, sampling, models):
         router.include_router(_part, prefix=_prefix, include_in_schema=_shown)
 
 __all__ = ["router"]

@@ -1,0 +1,73 @@
+"""What is found wrong in one row while it is read through, and words to say it in."""
+
+import difflib
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from tunery.core.problems import MOST_PROBLEMS
+
+_KINDS: Mapping[type, str] = {
+    dict: "an object",
+    list: "an array",
+    str: "a string",
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+    type(None): "null",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing wrong or doubtful in a row."""
+
+    field: str | None
+    message: str
+    level: Literal["error", "warning"] = "error"
+    once: bool = False
+    """Whether saying it for the first such row of a file is enough."""
+
+
+@dataclass
+class Findings:
+    """Everything found in one row, up to a bound."""
+
+    found: list[Finding] = field(default_factory=list)
+
+    def error(self, path: str | None, message: str) -> None:
+        """Something that training cannot do with."""
+        self._add(Finding(path, message))
+
+    def warn(self, path: str | None, message: str, *, once: bool = False) -> None:
+        """Something that training can do with, but is likely not meant."""
+        self._add(Finding(path, message, "warning", once))
+
+    def _add(self, finding: Finding) -> None:
+        if len(self.found) < MOST_PROBLEMS:
+            self.found.append(finding)
+
+
+def kind(value: object) -> str:
+    """What a JSON value is, in words."""
+    return _KINDS[type(value)]
+
+
+def shown(value: object) -> str:
+    """`value` as JSON, cut to a length that fits in a sentence."""
+    text = json.dumps(value if not isinstance(value, str) else value[:80], ensure_ascii=False)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def one_of(options: Iterable[str]) -> str:
+    """`options` as they stand in a sentence."""
+    *others, last = [f'"{option}"' for option in options]
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def near(word: str, options: Collection[str]) -> str | None:
+    """The option that `word` was likely meant to be."""
+    folded = {option.casefold(): option for option in options}
+    close = difflib.get_close_matches(word.casefold()[:80], folded, n=1, cutoff=0.7)
+    return folded[close[0]] if close else None

@@ -1,0 +1,1 @@
+"""OpenAI's files, and its uploads in parts."""
