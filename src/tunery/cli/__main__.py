@@ -6,6 +6,7 @@ import typer
 
 from tunery import __version__
 from tunery.cli import files, jobs, keys, models
+from tunery.cli.commands import examples
 from tunery.cli.demo import demo
 from tunery.cli.failure import Failure
 from tunery.cli.output import print_failure
@@ -20,13 +21,13 @@ app = typer.Typer(
     help="Fine-tune models on your own machine, through the API that your programs already call.",
     epilog="Start with `tunery demo`, or `tunery serve` and `tunery train FILE --model tiny-chat`.",
 )
+app.command(epilog=examples("tunery serve", "tunery serve --home ~/tunery --port 9000"))(serve)
+app.command(epilog=examples("tunery demo", "tunery demo --port 9000"))(demo)
 app.command(
-    epilog="Example: tunery serve --port 9000   (again and again: it goes on where it stopped)"
-)(serve)
-app.command(epilog="Examples: tunery demo   tunery demo --port 9000")(demo)
-app.command(
-    epilog="Examples: tunery train support.jsonl --model tiny-chat --suffix support   "
-    "tunery train support.jsonl --model Qwen/Qwen3-0.6B --epochs 2 --yes --detach"
+    epilog=examples(
+        "tunery train support.jsonl --model tiny-chat --suffix support",
+        "tunery train support.jsonl --model Qwen/Qwen3-0.6B --epochs 2 --yes --detach",
+    )
 )(train)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(files.app, name="files")

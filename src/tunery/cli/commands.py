@@ -18,3 +18,8 @@ def group(about: str) -> typer.Typer:
         rich_markup_mode="rich",
         context_settings={"help_option_names": ["-h", "--help"]},
     )
+
+
+def examples(*commands: str) -> str:
+    """The end of a help text: `commands` to copy, each on a line of its own."""
+    return "\n\n".join(["Examples:" if len(commands) > 1 else "Example:", *commands])

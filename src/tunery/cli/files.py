@@ -15,7 +15,7 @@ from rich.progress import (
 )
 
 from tunery.cli.client import Client, Json, segment
-from tunery.cli.commands import JsonOption, LimitOption, group
+from tunery.cli.commands import JsonOption, LimitOption, examples, group
 from tunery.cli.connection import connect
 from tunery.cli.failure import ExitCode, Failure
 from tunery.cli.objects import FileObject, read, read_list
@@ -26,7 +26,7 @@ app = group("Upload, see and fetch files.")
 FileArgument = Annotated[str, typer.Argument(metavar="FILE_ID", help="A file's id, `file-…`.")]
 
 
-@app.command(epilog="Example: tunery files upload support.jsonl")
+@app.command(epilog=examples("tunery files upload support.jsonl"))
 def upload(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="What to send.")],
     purpose: Annotated[str, typer.Option(help="What it is for.")] = "fine-tune",
@@ -40,7 +40,7 @@ def upload(
     return print_fields(_fields(read(uploaded, FileObject)))
 
 
-@app.command("list", epilog="Example: tunery files list --purpose fine-tune")
+@app.command("list", epilog=examples("tunery files list --purpose fine-tune"))
 def show_all(
     purpose: Annotated[str | None, typer.Option(help="Only files of this purpose.")] = None,
     limit: LimitOption = 20,
@@ -70,7 +70,7 @@ def show_all(
     return None
 
 
-@app.command(epilog="Example: tunery files show file-5f0c2e9b7d41a86cf3e20b17")
+@app.command(epilog=examples("tunery files show file-5f0c2e9b7d41a86cf3e20b17"))
 def show(file: FileArgument, as_json: JsonOption = False) -> None:
     """Show what is known of a file."""
     with connect() as client:
@@ -80,7 +80,7 @@ def show(file: FileArgument, as_json: JsonOption = False) -> None:
     return print_fields(_fields(read(found, FileObject)))
 
 
-@app.command(epilog="Example: tunery files delete file-5f0c2e9b7d41a86cf3e20b17")
+@app.command(epilog=examples("tunery files delete file-5f0c2e9b7d41a86cf3e20b17"))
 def delete(file: FileArgument, as_json: JsonOption = False) -> None:
     """Delete a file. A job that is using it keeps what it needs."""
     with connect() as client:
@@ -90,7 +90,7 @@ def delete(file: FileArgument, as_json: JsonOption = False) -> None:
     return print_fields([("deleted", file)])
 
 
-@app.command(epilog="Example: tunery files download file-5f0c2e9b7d41a86cf3e20b17 -o metrics.csv")
+@app.command(epilog=examples("tunery files download file-5f0c2e9b7d41a86cf3e20b17 -o metrics.csv"))
 def download(
     file: FileArgument,
     output: Annotated[

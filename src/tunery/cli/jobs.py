@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from tunery.cli.commands import JsonOption, LimitOption, group
+from tunery.cli.commands import JsonOption, LimitOption, examples, group
 from tunery.cli.connection import connect
 from tunery.cli.follow import JOBS, get_job, job_path
 from tunery.cli.objects import Event, Job, read, read_list
@@ -18,7 +18,7 @@ _EVENTS_SHOWN = 10
 JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="A job's id, `ftjob-…`.")]
 
 
-@app.command("list", epilog="Example: tunery jobs list --limit 5")
+@app.command("list", epilog=examples("tunery jobs list --limit 5"))
 def show_all(
     limit: LimitOption = 20,
     after: Annotated[
@@ -46,7 +46,7 @@ def show_all(
     return None
 
 
-@app.command(epilog="Example: tunery jobs show ftjob-5f0c2e9b7d41a86cf3e20b17")
+@app.command(epilog=examples("tunery jobs show ftjob-5f0c2e9b7d41a86cf3e20b17"))
 def show(job: JobArgument, as_json: JsonOption = False) -> None:
     """Show one job: what was asked, what it became, and its last events."""
     with connect() as client:
@@ -60,7 +60,7 @@ def show(job: JobArgument, as_json: JsonOption = False) -> None:
     return None
 
 
-@app.command("watch", epilog="Example: tunery jobs watch ftjob-5f0c2e9b7d41a86cf3e20b17")
+@app.command("watch", epilog=examples("tunery jobs watch ftjob-5f0c2e9b7d41a86cf3e20b17"))
 def watch_job(job: JobArgument, as_json: JsonOption = False) -> None:
     """Follow a job until it is over. Ctrl-C leaves it running.
 
@@ -74,19 +74,19 @@ def watch_job(job: JobArgument, as_json: JsonOption = False) -> None:
     outcome(read(ended, Job))
 
 
-@app.command(epilog="Example: tunery jobs cancel ftjob-5f0c2e9b7d41a86cf3e20b17")
+@app.command(epilog=examples("tunery jobs cancel ftjob-5f0c2e9b7d41a86cf3e20b17"))
 def cancel(job: JobArgument, as_json: JsonOption = False) -> None:
     """End a job for good. Its checkpoints stay."""
     _move(job, "cancel", as_json=as_json)
 
 
-@app.command(epilog="Example: tunery jobs pause ftjob-5f0c2e9b7d41a86cf3e20b17")
+@app.command(epilog=examples("tunery jobs pause ftjob-5f0c2e9b7d41a86cf3e20b17"))
 def pause(job: JobArgument, as_json: JsonOption = False) -> None:
     """Let a job wait; a running one saves a checkpoint first."""
     _move(job, "pause", as_json=as_json)
 
 
-@app.command(epilog="Example: tunery jobs resume ftjob-5f0c2e9b7d41a86cf3e20b17")
+@app.command(epilog=examples("tunery jobs resume ftjob-5f0c2e9b7d41a86cf3e20b17"))
 def resume(job: JobArgument, as_json: JsonOption = False) -> None:
     """Let a paused job go on from its last checkpoint."""
     _move(job, "resume", as_json=as_json)

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from tunery.cli.client import segment
-from tunery.cli.commands import JsonOption, group
+from tunery.cli.commands import JsonOption, examples, group
 from tunery.cli.connection import connect
 from tunery.cli.objects import Key, read, read_list
 from tunery.cli.output import aside, moment, print_fields, print_object, print_table
@@ -15,7 +15,7 @@ app = group("Make, see and revoke keys.")
 _PATH = "/tunery/v1/keys"
 
 
-@app.command(epilog='Example: tunery keys create "nightly pipeline"')
+@app.command(epilog=examples('tunery keys create "nightly pipeline"'))
 def create(
     name: Annotated[str, typer.Argument(help="What the key is for; you will know it by this.")],
     as_json: JsonOption = False,
@@ -30,7 +30,7 @@ def create(
     return aside().print("Copy the key now: it is not shown again.")
 
 
-@app.command("list", epilog="Example: tunery keys list")
+@app.command("list", epilog=examples("tunery keys list"))
 def show_all(as_json: JsonOption = False) -> None:
     """List the keys of your project."""
     with connect() as client:
@@ -52,7 +52,7 @@ def show_all(as_json: JsonOption = False) -> None:
     )
 
 
-@app.command(epilog="Example: tunery keys revoke key_5f0c2e9b7d41a86cf3e20b17")
+@app.command(epilog=examples("tunery keys revoke key_5f0c2e9b7d41a86cf3e20b17"))
 def revoke(
     key: Annotated[str, typer.Argument(metavar="KEY_ID", help="A key's id, `key_…`.")],
     as_json: JsonOption = False,

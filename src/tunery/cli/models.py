@@ -7,7 +7,7 @@ import typer
 
 from tunery.cli.chat import Conversation, Sampling, ask, converse
 from tunery.cli.client import segment
-from tunery.cli.commands import JsonOption, group
+from tunery.cli.commands import JsonOption, examples, group
 from tunery.cli.connection import connect
 from tunery.cli.failure import ExitCode, Failure
 from tunery.cli.objects import Model, read_list
@@ -21,7 +21,7 @@ ModelArgument = Annotated[
 ]
 
 
-@app.command("list", epilog="Example: tunery models list --json")
+@app.command("list", epilog=examples("tunery models list --json"))
 def show_all(as_json: JsonOption = False) -> None:
     """List the base models and your tuned models."""
     with connect() as client:
@@ -35,8 +35,10 @@ def show_all(as_json: JsonOption = False) -> None:
 
 
 @app.command(
-    epilog='Examples: tunery models chat tiny-chat "Say hello."   '
-    "tunery models chat 'ft:tiny-chat:org-default:sql:1a2b3c4d'"
+    epilog=examples(
+        'tunery models chat tiny-chat "Say hello."',
+        "tunery models chat 'ft:tiny-chat:org-default:sql:1a2b3c4d'",
+    )
 )
 def chat(
     model: ModelArgument,
@@ -68,7 +70,7 @@ def chat(
         return converse(client, sampling, conversation)
 
 
-@app.command(epilog="Example: tunery models delete 'ft:tiny-chat:org-default:sql:1a2b3c4d'")
+@app.command(epilog=examples("tunery models delete 'ft:tiny-chat:org-default:sql:1a2b3c4d'"))
 def delete(model: ModelArgument, as_json: JsonOption = False) -> None:
     """Delete a tuned model and its checkpoints. A base model cannot be deleted."""
     with connect() as client:

@@ -1,6 +1,5 @@
 """`tunery serve`: the server itself."""
 
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,29 +16,32 @@ if TYPE_CHECKING:
     from tunery.settings import Settings
 
 HomeOption = Annotated[
-    Path | None, typer.Option(help="The folder for all that is kept.", file_okay=False)
+    Path | None,
+    typer.Option(
+        help="The folder for all that is kept.",
+        file_okay=False,
+        show_default="the platform's folder for user data",
+    ),
 ]
 PortOption = Annotated[
-    int | None, typer.Option(min=0, max=65535, help="The port to listen on.  [default: 8642]")
+    int | None,
+    typer.Option(min=0, max=65535, help="The port to listen on.", show_default="8642"),
 ]
 
 
 def serve(
     host: Annotated[
-        str | None, typer.Option(help="The address to listen on.  [default: 127.0.0.1]")
+        str | None, typer.Option(help="The address to listen on.", show_default="127.0.0.1")
     ] = None,
     port: PortOption = None,
     home: HomeOption = None,
 ) -> None:
     """Run the server until Ctrl-C.
 
-    What is left unsaid comes from TUNERY_… variables and from tunery.toml in the home folder. The
-    first start makes a key, prints it once, and leaves it in the home folder.
+    What is left unsaid comes from TUNERY_… variables and from tunery.toml.
+    The first start makes a key, prints it once, and leaves it in the home folder.
     """
     settings = read_settings(host=host, port=port, home=home)
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
     try:
         _serve(settings)
     except KeyboardInterrupt:
