@@ -56,10 +56,13 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
 GRIDS = {"mamba", "lfm2"}
 
 
-def tiny_model(name: str, *, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
+def tiny_model(
+    name: str, *, dtype: torch.dtype = torch.float32, vocabulary: int = VOCABULARY
+) -> PreTrainedModel:
     """A random model of the architecture `name`, the same each time."""
     family, more = ARCHITECTURES[name]
-    options = {k: v for k, v in {**_SMALL, **more}.items() if v is not None}
+    asked = {**_SMALL, **more, "vocab_size": vocabulary}
+    options = {k: v for k, v in asked.items() if v is not None}
     kind = "TextConfig" if family == "Gemma3" else "Config"
     config = getattr(transformers, f"{family}{kind}")(**options)
     torch.manual_seed(0)

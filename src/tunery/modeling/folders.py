@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
@@ -10,15 +9,13 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 
 from tunery.core.errors import InvalidValue, Unsupported
 
-_BUILT_IN = "bases"
-
 
 def resolve_base(model: str) -> Path:
-    """The folder of `model`, which is one on this machine, a built-in one, or in the cache.
+    """The folder of `model`, which is one on this machine or in the Hugging Face cache.
 
     Args:
-        model: a folder, the name of a base model that comes with the product, or a Hugging Face
-            id `org/name[@revision]`, which is looked up in the ordinary cache and never fetched.
+        model: a folder, or a Hugging Face id `org/name[@revision]`, which is looked up in the
+            ordinary cache and never fetched.
 
     Raises:
         InvalidValue: there is no such model.
@@ -38,13 +35,10 @@ def resolve_base(model: str) -> Path:
 
 
 def _folder(model: str) -> Path:
-    if Path(model).is_dir():
+    if model and Path(model).is_dir():
         return Path(model)
     name, _, revision = model.partition("@")
-    built_in = Path(str(files("tunery"))) / _BUILT_IN / name
     if name.count("/") != 1 or name.startswith(("/", ".")):
-        if "/" not in name and name and built_in.is_dir():
-            return built_in
         raise InvalidValue(
             f"the base model {model!r} is neither a folder nor a Hugging Face id such as "
             "Qwen/Qwen3-4B",

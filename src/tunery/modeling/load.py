@@ -1,4 +1,4 @@
-"""A base model and its tokenizer from a folder, a built-in one or the Hugging Face cache.
+"""A base model and its tokenizer from a folder or the Hugging Face cache.
 
 Weights are read from safetensors alone, and no code that comes with a model is ever run.
 """

@@ -10,7 +10,7 @@ Axes: `B` sequences, `T` tokens of a pass, `V` vocabulary.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
@@ -70,7 +70,7 @@ class Token:
     finish: Literal["stop", "length"] | None = None
 
 
-def sample(base: Base, asks: Sequence[Ask]) -> Iterator[Token]:
+def sample(base: Base, asks: Sequence[Ask]) -> Generator[Token, None, None]:
     """Tokens as they come: one for each sequence that is not finished, and again.
 
     Raises:
