@@ -76,6 +76,9 @@ class KeyStore(Protocol):
     def bootstrap(self, caller: Caller, key: ApiKey) -> bool:
         """Make the first organisation, project, user and key; False where there is one already."""
 
+    def add_project(self, caller: Caller, key: ApiKey) -> None:
+        """Make another project with its first key; its organisation and user may be there."""
+
     def caller(self, digest: bytes) -> Caller | None:
         """Whom a live key speaks for; None where unknown, revoked or expired. A point read."""
 

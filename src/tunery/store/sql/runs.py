@@ -1,0 +1,138 @@
+"""The run protocol: claiming jobs, and recording what engines report."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from tunery.core.events import Checkpoint
+from tunery.core.files import File
+from tunery.core.job import JobStatus
+from tunery.core.ports import Lease, Run, Validated
+from tunery.core.progress import AnyProgress
+from tunery.store import rules
+from tunery.store.record import Change
+from tunery.store.sql import changes, job_rows, rows
+from tunery.store.sql.database import Part, Row, Transaction
+from tunery.store.statements import files as file_statements
+from tunery.store.statements import runs as statements
+from tunery.store.statements import upkeep
+
+_US = 1_000_000
+
+
+class SqlRuns(Part):
+    """The `RunStore` port."""
+
+    def claim(self, owner: str, lease_s: float) -> Run | None:
+        """Lease the next job that waits for validation or for a trainer, or whose worker died."""
+
+        def work(tx: Transaction) -> Run | None:
+            now_us = tx.now_us()
+            row = tx.one(statements.NEXT, {"now_us": now_us})
+            return None if row is None else self._lease(tx, row, owner, now_us + _us(lease_s))
+
+        return self._database.write(work)
+
+    def renew(self, lease: Lease, lease_s: float) -> JobStatus:
+        """Hold the lease for `lease_s` more (database's clock); LeaseLost where it is gone."""
+
+        def work(tx: Transaction) -> Row | None:
+            return tx.one(
+                statements.RENEW,
+                {
+                    "job_id": lease.job_id,
+                    "held_token": lease.token,
+                    "owner": lease.owner,
+                    "until_us": tx.now_us() + _us(lease_s),
+                },
+            )
+
+        row = self._database.write(work)
+        if row is None:
+            raise rules.lease_lost(lease)
+        return JobStatus(row[0])
+
+    def validated(self, lease: Lease, outcome: Validated) -> None:
+        """Queue a job whose files are good, and let go of it; LeaseLost where it is gone."""
+
+        def work(tx: Transaction) -> None:
+            before = changes.held(tx, lease)
+            change = rules.validated(before, lease, outcome)
+            changes.write(tx, before, (), change, self._clock.now())
+
+        self._database.write(work)
+
+    def apply(self, lease: Lease, progress: Sequence[AnyProgress]) -> JobStatus:
+        """Record what the engine reported, all of it or nothing, and say where the job stands.
+
+        Raises:
+            LeaseLost: the token is stale or the job is over.
+        """
+
+        def work(tx: Transaction) -> JobStatus:
+            before = changes.held(tx, lease)
+            listed = changes.kept(tx, before.job)
+            now = self._clock.now()
+            change = rules.apply(before, listed, lease, progress, now)
+            if change.record != before or change.events:
+                changes.write(tx, before, listed, change, now)
+            return change.record.job.status
+
+        return self._database.write(work)
+
+    def publish_result_file(self, lease: Lease, file: File) -> None:
+        """Keep `file` as a result file of the job, before it finishes; LeaseLost as `apply`.
+
+        One of the same name, of an attempt that ended before it had finished, is deleted.
+        """
+
+        def work(tx: Transaction) -> None:
+            before = changes.held(tx, lease)
+            rules.check_held(before, lease)
+            job = before.job
+            replaced = self._named(tx, job.project_id, job.result_files, file.filename)
+            for file_id in replaced:
+                which = {"of_project": job.project_id, "file_id": file_id}
+                tx.run(file_statements.DELETE_FILE, {**which, "now_us": self._now_us()})
+            tx.run(file_statements.NEW_FILE, rows.file_values(file))
+            others = tuple(each for each in job.result_files if each not in replaced)
+            after = replace(before, job=replace(job, result_files=(*others, file.id)))
+            changes.write(tx, before, (), Change(record=after, kept=()), self._clock.now())
+
+        self._database.write(work)
+
+    def retired_checkpoints(self, job_id: str) -> Sequence[Checkpoint]:
+        """Checkpoints no longer listed whose folders are still on disk."""
+        return rows.checkpoints(self._database.all(statements.RETIRED, {"job_id": job_id}))
+
+    def forget_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Drop the row of a retired checkpoint; its folder is gone."""
+        self._database.write(lambda tx: tx.run(upkeep.FORGET_CHECKPOINT, {"id": checkpoint.id}))
+
+    def _lease(self, tx: Transaction, row: Row, owner: str, until_us: int) -> Run:
+        before = job_rows.record(row)
+        listed = changes.kept(tx, before.job)
+        now = self._clock.now()
+        change = rules.claim(before, listed, owner=owner, until_us=until_us, now=now)
+        changes.write(tx, before, listed, change, now)
+        claimed = change.record
+        return Run(
+            job=claimed.job,
+            lease=Lease(job_id=claimed.job.id, owner=owner, token=claimed.token),
+            resume_from=listed[-1] if listed else None,
+        )
+
+    def _named(
+        self, tx: Transaction, project_id: str, file_ids: Sequence[str], filename: str
+    ) -> list[str]:
+        now_us = self._now_us()
+        found = []
+        for file_id in file_ids:
+            which = {"project_id": project_id, "id": file_id, "now_us": now_us}
+            row = tx.one(file_statements.FILE, which)
+            if row is not None and rows.file(row).filename == filename:
+                found.append(file_id)
+        return found
+
+
+def _us(seconds: float) -> int:
+    return round(seconds * _US)

@@ -1,0 +1,264 @@
+"""The tables, the same in SQLite and PostgreSQL.
+
+Times are whole microseconds since 1970 in UTC (`_us`), so that both databases keep and compare
+them exactly. Nested values are JSON texts. A `sequence` gives the order in which rows came; lists
+are paged by it. `migrations/` makes these tables, and a test compares the two.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+
+def _sequence() -> Column[int]:
+    # Only INTEGER makes SQLite's own row number out of a primary key.
+    return Column("sequence", BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+
+
+def _id() -> Column[str]:
+    return Column("id", Text, nullable=False, unique=True)
+
+
+def _project_id() -> Column[str]:
+    return Column("project_id", Text, ForeignKey("projects.id"), nullable=False)
+
+
+def _required(name: str) -> Column[str]:
+    return Column(name, Text, nullable=False)
+
+
+def _whole(name: str, *, nullable: bool = False) -> Column[int]:
+    return Column(name, BigInteger, nullable=nullable)
+
+
+def _maybe(name: str) -> Column[str]:
+    return Column(name, Text, nullable=True)
+
+
+organisations = Table("organisations", metadata, Column("id", Text, primary_key=True))
+
+projects = Table(
+    "projects",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("organization_id", Text, ForeignKey("organisations.id"), nullable=False),
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("organization_id", Text, ForeignKey("organisations.id"), nullable=False),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    _sequence(),
+    _id(),
+    _project_id(),
+    Column("user_id", Text, ForeignKey("users.id"), nullable=False),
+    _required("name"),
+    Column("digest", LargeBinary, nullable=False, unique=True),
+    _required("hint"),
+    _whole("created_at_us"),
+    _whole("expires_at_us", nullable=True),
+    _whole("revoked_at_us", nullable=True),
+    _whole("last_used_at_us", nullable=True),
+    Index("ix_keys_project", "project_id", "sequence"),
+)
+
+files = Table(
+    "files",
+    metadata,
+    _sequence(),
+    _id(),
+    _project_id(),
+    _whole("created_at_us"),
+    _required("filename"),
+    _required("purpose"),
+    _whole("size_bytes"),
+    _required("sha256"),
+    _whole("expires_at_us", nullable=True),
+    _maybe("format"),
+    _whole("n_rows", nullable=True),
+    _whole("deleted_at_us", nullable=True),
+    Index("ix_files_project", "project_id", "sequence"),
+)
+
+uploads = Table(
+    "uploads",
+    metadata,
+    _sequence(),
+    _id(),
+    _project_id(),
+    _whole("created_at_us"),
+    _whole("expires_at_us"),
+    _required("filename"),
+    _required("mime_type"),
+    _required("purpose"),
+    _whole("size_bytes"),
+    _required("status"),
+    _whole("file_expires_after_s", nullable=True),
+    _maybe("file_id"),
+)
+
+upload_parts = Table(
+    "upload_parts",
+    metadata,
+    _sequence(),
+    _id(),
+    _project_id(),
+    Column("upload_id", Text, ForeignKey("uploads.id"), nullable=False),
+    _whole("created_at_us"),
+    _whole("size_bytes"),
+    Index("ix_upload_parts_upload", "upload_id", "sequence"),
+)
+
+UNFINISHED = text("finished_at_us IS NULL")
+"""As below: of the jobs that are not over."""
+WITHOUT_METADATA = text("(metadata IS NULL OR metadata = '{}')")
+"""Said in the same words by the index and by the list that uses it."""
+
+jobs = Table(
+    "jobs",
+    metadata,
+    _sequence(),
+    _id(),
+    _project_id(),
+    _required("organization_id"),
+    _required("created_by"),
+    _whole("created_at_us"),
+    _required("status"),
+    _required("engine"),
+    _required("base_model"),
+    _required("requested_model"),
+    _required("training_file"),
+    _maybe("validation_file"),
+    _required("method"),
+    _required("hyperparameters"),
+    _required("lora"),
+    _required("overlong"),
+    _maybe("suffix"),
+    _whole("seed"),
+    _maybe("metadata"),
+    _required("echo"),
+    _maybe("initial_adapter"),
+    _maybe("resolved"),
+    _whole("total_steps", nullable=True),
+    _whole("last_step"),
+    _whole("trained_tokens", nullable=True),
+    _whole("started_at_us", nullable=True),
+    _whole("finished_at_us", nullable=True),
+    _whole("estimated_finish_us", nullable=True),
+    _maybe("fine_tuned_model"),
+    _required("result_files"),
+    _maybe("error"),
+    # Who may report on the job (I2), and how it has fared since its last checkpoint.
+    _maybe("lease_owner"),
+    _whole("lease_token"),
+    _whole("lease_until_us", nullable=True),
+    _whole("deaths"),
+    _whole("last_event"),
+    Index("ix_jobs_project", "project_id", "sequence"),
+    Index(
+        "ix_jobs_unfinished",
+        "sequence",
+        sqlite_where=UNFINISHED,
+        postgresql_where=UNFINISHED,
+    ),
+    Index(
+        "ix_jobs_without_metadata",
+        "project_id",
+        "sequence",
+        sqlite_where=WITHOUT_METADATA,
+        postgresql_where=WITHOUT_METADATA,
+    ),
+)
+
+# One row per pair of a job's metadata, by which a list is filtered. The pair is its sha256: of one
+# size whatever it says, and any text can be looked for in any database.
+job_metadata = Table(
+    "job_metadata",
+    metadata,
+    _project_id(),
+    Column("pair", LargeBinary, nullable=False),
+    Column("job_sequence", BigInteger, ForeignKey("jobs.sequence"), nullable=False),
+    PrimaryKeyConstraint("project_id", "pair", "job_sequence"),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("job_id", Text, ForeignKey("jobs.id"), nullable=False),
+    _whole("number"),
+    _project_id(),
+    _whole("created_at_us"),
+    _required("level"),
+    _required("message"),
+    _required("type"),
+    _maybe("data"),
+    PrimaryKeyConstraint("job_id", "number"),
+)
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    _sequence(),
+    _id(),
+    _project_id(),
+    Column("job_id", Text, ForeignKey("jobs.id"), nullable=False),
+    _whole("created_at_us"),
+    _whole("step"),
+    _required("folder"),
+    _required("model"),
+    _required("metrics"),
+    _whole("retired_at_us", nullable=True),
+    Index("ix_checkpoints_job", "job_id", "sequence"),
+    Index("ix_checkpoints_model", "project_id", "model"),
+)
+
+models = Table(
+    "models",
+    metadata,
+    _sequence(),
+    _project_id(),
+    # Not unique: the name ends in 8 of the job's 24 digits, and a job must be able to finish
+    # whatever another one's digits are. The newest answers to the name.
+    _required("name"),
+    Column("job_id", Text, ForeignKey("jobs.id"), nullable=False),
+    _required("base_model"),
+    _required("adapter"),
+    _whole("created_at_us"),
+    Index("ix_models_project", "project_id", "sequence"),
+    Index("ix_models_name", "project_id", "name"),
+)
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    _project_id(),
+    _required("key"),
+    Column("request_hash", LargeBinary, nullable=False),
+    _whole("created_at_us"),
+    _required("job"),
+    PrimaryKeyConstraint("project_id", "key"),
+)
