@@ -36,7 +36,7 @@ from tunery.service.keys import Keys
 from tunery.service.models import Models
 from tunery.service.services import Services
 from tunery.settings import Settings
-from tunery.store import postgres, sqlite
+from tunery.store.sqlite import open_store as open_sqlite
 from tunery.worker.loop import Worker
 
 logger = logging.getLogger(__name__)
@@ -201,9 +201,11 @@ def serve(settings: Settings, *, announce: Callable[[Started], None]) -> None:
 
 
 def _open_store(settings: Settings, clock: Clock) -> tuple[Store, bool]:
-    if settings.database_url is not None:
-        return postgres.open_store(settings.database_url, clock), False
-    return sqlite.open_store(settings.home / "tunery.db", clock), True
+    if settings.database_url is None:
+        return open_sqlite(settings.home / "tunery.db", clock), True
+    # Imported where it is chosen: its driver costs as much start-up time as all the rest.
+    open_postgres = pkgutil.resolve_name("tunery.store.postgres:open_store")
+    return open_postgres(settings.database_url, clock), False
 
 
 def _housekeeping(wired: Wired, ended: threading.Event) -> None:
