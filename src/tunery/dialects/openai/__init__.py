@@ -3,6 +3,7 @@
 from fastapi import APIRouter
 
 from tunery.dialects.openai.files.routes import router as files
+from tunery.dialects.openai.files.routes import router as files
 from tunery.dialects.openai.fine_tuning.routes import router as fine_tuning
 from tunery.dialects.openai.models.routes import router as models
 from tunery.dialects.openai.sampling.routes import router as sampling

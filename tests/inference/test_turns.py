@@ -1,0 +1,75 @@
+"""Requests advance together, and one that fails harms no other."""
+
+import itertools
+from collections.abc import Iterator
+
+from tunery.core.errors import InvalidValue
+from tunery.core.generation import GenerationRequest, Piece
+from tunery.inference.protocol import Answer, Begin, Refused, Said, Stop
+from tunery.inference.turns import Turns
+
+
+def ask(number: int, prompt: str) -> Begin:
+    return Begin(number, GenerationRequest(location="m", prompt=prompt))
+
+
+def scripted(request: GenerationRequest) -> Iterator[Piece | None]:
+    """As many words as the prompt says; "bad" and "broken" fail in two ways."""
+    match request.prompt:
+        case "bad":
+            raise InvalidValue("too long", param="prompt", code="context_length_exceeded")
+        case "broken":
+            raise RuntimeError("out of memory")
+        case "endless":
+            yield from (Piece(text="x") for _ in itertools.count())
+        case words:
+            yield None
+            yield from (Piece(text="x") for _ in range(int(words or 0)))
+
+
+def rounds(turns: Turns, said: list[Answer], n: int) -> list[Answer]:
+    for _ in range(n):
+        turns.round()
+    return said
+
+
+def test_a_short_request_is_done_long_before_a_long_one() -> None:
+    said: list[Answer] = []
+    turns = Turns(scripted, said.append)
+    turns.take(ask(1, "endless"))
+    turns.take(ask(2, "2"))
+    rounds(turns, said, 4)
+    assert [answer.number for answer in said] == [1, 1, 2, 1, 2, 1, 2]
+    assert said[-1] == Said(2, last=True)
+
+
+def test_nobody_is_answered_after_hanging_up() -> None:
+    said: list[Answer] = []
+    turns = Turns(scripted, said.append)
+    turns.take(ask(1, "endless"))
+    rounds(turns, said, 2)
+    turns.take(Stop(1))
+    assert len(rounds(turns, said, 3)) == 2
+
+
+def test_more_requests_than_fit_wait_and_are_served() -> None:
+    said: list[Answer] = []
+    turns = Turns(scripted, said.append)
+    for number in range(40):
+        turns.take(ask(number, "1"))
+    turns.take(Stop(39))
+    rounds(turns, said, 12)
+    assert {a.number for a in said if isinstance(a, Said) and a.last} == set(range(39))
+
+
+def test_a_request_that_fails_ends_alone_and_says_why() -> None:
+    said: list[Answer] = []
+    turns = Turns(scripted, said.append)
+    for number, prompt in enumerate(["bad", "broken", "1"]):
+        turns.take(ask(number, prompt))
+    rounds(turns, said, 3)
+    assert said[0] == Refused(0, "invalid", "too long", "prompt", "context_length_exceeded")
+    assert isinstance(said[1], Refused)
+    assert said[1].reason == "unavailable"
+    assert "out of memory" in said[1].message
+    assert said[-1] == Said(2, last=True)
