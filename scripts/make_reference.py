@@ -35,7 +35,7 @@ def _application() -> Iterator[FastAPI]:
     with tempfile.TemporaryDirectory() as home:
         wired = build(Settings(home=Path(home)))
         yield create_app(wired)
-        wired.stop()
+        wired.store.close()
 
 
 def main() -> None:

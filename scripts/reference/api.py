@@ -14,8 +14,8 @@ _HEAD = """# API
 
 Every call needs a key, `Authorization: Bearer tnr-sk-…`, but `/livez`, `/readyz` and
 `/openapi.json`. The routes under `/v1` answer without `/v1` too. Errors look like OpenAI's,
-`{{"error": {{"message", "type", "param", "code"}}}}`, and every answer has an `x-request-id`. What the
-answers hold is what OpenAI's clients know; what is ours lies under `x_tunery`.
+`{{"error": {{"message", "type", "param", "code"}}}}`, and every answer has an `x-request-id`.
+What the answers hold is what OpenAI's clients know; what is ours lies under `x_tunery`.
 """
 
 

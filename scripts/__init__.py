@@ -1,0 +1,1 @@
+"""Programs that make what the package ships: the built-in models and the example data."""

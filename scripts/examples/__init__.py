@@ -1,0 +1,1 @@
+"""The example data sets: made from templates with a fixed seed, by `python -m scripts.examples`."""

@@ -1,0 +1,174 @@
+"""The demo's task: questions about a small shop, answered with SQL."""
+
+from __future__ import annotations
+
+import random
+
+from scripts.examples.people import full_name
+from scripts.examples.rows import Pair
+from scripts.wordlist import listed
+
+SYSTEM = (
+    "Answer with one SQL query. Tables: customers(name, city, age), "
+    "products(name, category, price, stock), orders(customer, product, quantity, status)."
+)
+
+_CITIES = listed(
+    "Ankara Athens Basel Berlin Bogota Boston Brno Cairo Cork Dakar Delhi Dublin Geneva Ghent Graz "
+    "Hamburg Hanoi Havana Helsinki Izmir Kyoto Lagos Lima Lisbon London Lyon Madrid Manila Miami "
+    "Milan Montreal Nairobi Naples Osaka Oslo Paris Porto Prague Quito Riga Rome Seoul Seville "
+    "Sofia Tallinn Tokyo Toronto Tunis Turin Vienna Warsaw Zurich"
+)
+_CATEGORIES = listed("books bags chairs clothes drinks games lamps shoes snacks sports tools toys")
+_PRODUCTS = listed(
+    "apron backpack basket bicycle blanket bottle bowl bracelet bucket camera candle carpet "
+    "compass curtain drum fan flute guitar hammer hat helmet jacket kettle keyboard knife ladder "
+    "lantern mirror mug necklace notebook oven pan pencil piano pillow puzzle radio ring rope "
+    "ruler scarf scooter shovel skateboard sofa spoon suitcase sweater telescope tent towel tray "
+    "tripod umbrella vase violin wallet watch whistle"
+)
+_STATUSES = ("open", "paid", "shipped", "cancelled", "delivered", "returned")
+
+# The phrasings of one kind of question, and its query; `{…}` is filled with a value of that name.
+_KINDS: tuple[tuple[tuple[str, ...], str], ...] = (
+    (
+        (
+            "Which customers live in {city}?",
+            "List the customers from {city}.",
+            "Who lives in {city}?",
+            "Show me the names of all customers in {city}.",
+        ),
+        "SELECT name FROM customers WHERE city = '{city}';",
+    ),
+    (
+        (
+            "How many customers live in {city}?",
+            "Count the customers from {city}.",
+            "What is the number of customers in {city}?",
+        ),
+        "SELECT COUNT(*) FROM customers WHERE city = '{city}';",
+    ),
+    (
+        (
+            "Which customers are older than {number}?",
+            "List the customers over {number} years of age.",
+            "Who is older than {number}?",
+        ),
+        "SELECT name FROM customers WHERE age > {number};",
+    ),
+    (
+        (
+            "Which customers are younger than {number}?",
+            "List the customers under {number} years of age.",
+            "Who is younger than {number}?",
+        ),
+        "SELECT name FROM customers WHERE age < {number};",
+    ),
+    (
+        ("How old is {person}?", "What is the age of {person}?", "Tell me the age of {person}."),
+        "SELECT age FROM customers WHERE name = '{person}';",
+    ),
+    (
+        (
+            "Where does {person} live?",
+            "In which city does {person} live?",
+            "What is the city of {person}?",
+        ),
+        "SELECT city FROM customers WHERE name = '{person}';",
+    ),
+    (
+        (
+            "Which products cost more than {number}?",
+            "List the products with a price above {number}.",
+            "What do we sell for more than {number}?",
+        ),
+        "SELECT name FROM products WHERE price > {number};",
+    ),
+    (
+        (
+            "Which products cost less than {number}?",
+            "List the products with a price below {number}.",
+            "What do we sell for less than {number}?",
+        ),
+        "SELECT name FROM products WHERE price < {number};",
+    ),
+    (
+        (
+            "What is the average price of the {category}?",
+            "How much do {category} cost on average?",
+            "Give me the mean price of {category}.",
+        ),
+        "SELECT AVG(price) FROM products WHERE category = '{category}';",
+    ),
+    (
+        (
+            "How much does the {product} cost?",
+            "What is the price of the {product}?",
+            "Tell me the price of the {product}.",
+        ),
+        "SELECT price FROM products WHERE name = '{product}';",
+    ),
+    (
+        (
+            "How many of the {product} are in stock?",
+            "What is the stock of the {product}?",
+            "Do we still have the {product} in stock?",
+        ),
+        "SELECT stock FROM products WHERE name = '{product}';",
+    ),
+    (
+        (
+            "Show the {small} most expensive products.",
+            "What are the {small} most expensive products?",
+            "Name the {small} products with the highest price.",
+        ),
+        "SELECT name FROM products ORDER BY price DESC LIMIT {small};",
+    ),
+    (
+        (
+            "What did {person} order?",
+            "Which products did {person} buy?",
+            "List everything ordered by {person}.",
+        ),
+        "SELECT product FROM orders WHERE customer = '{person}';",
+    ),
+    (
+        (
+            "Who ordered the {product}?",
+            "Which customers bought the {product}?",
+            "List everyone who ordered the {product}.",
+        ),
+        "SELECT customer FROM orders WHERE product = '{product}';",
+    ),
+    (
+        (
+            "How many orders of {person} are {status}?",
+            "Count the {status} orders of {person}.",
+            "What is the number of {status} orders of {person}?",
+        ),
+        "SELECT COUNT(*) FROM orders WHERE customer = '{person}' AND status = '{status}';",
+    ),
+    (
+        (
+            "How many of the {product} were sold?",
+            "What is the total quantity of the {product} ordered?",
+            "Add up the quantity of all orders of the {product}.",
+        ),
+        "SELECT SUM(quantity) FROM orders WHERE product = '{product}';",
+    ),
+)
+
+
+def draw(rng: random.Random) -> Pair:
+    """One question and its query."""
+    phrasings, query = rng.choice(_KINDS)
+    values = {
+        "city": rng.choice(_CITIES),
+        "category": rng.choice(_CATEGORIES),
+        "product": rng.choice(_PRODUCTS),
+        "status": rng.choice(_STATUSES),
+        "person": full_name(rng),
+        "number": str(rng.randint(11, 99)),
+        "small": str(rng.randint(2, 20)),
+    }
+    return rng.choice(phrasings).format(**values), query.format(**values)

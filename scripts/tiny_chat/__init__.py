@@ -1,0 +1,1 @@
+"""How the built-in base model `tiny-chat` is made: `python -m scripts.tiny_chat`."""
