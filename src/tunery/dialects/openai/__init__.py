@@ -1,18 +1,32 @@
 """OpenAI's fine-tuning API, with and without `/v1`."""
 
 from fastapi import APIRouter
+from fastapi.routing import APIRoute
 
-from tunery.dialects.openai.files.routes import router as files
 from tunery.dialects.openai.files.routes import router as files
 from tunery.dialects.openai.fine_tuning.routes import router as fine_tuning
 from tunery.dialects.openai.models.routes import router as models
 from tunery.dialects.openai.sampling.routes import router as sampling
 
-router = APIRouter()
 
-# Some gateways serve the same paths with no `/v1`; the documentation shows each once.
-for _prefix, _shown in (("/v1", True), ("", False)):
-    for _part in (files, fine_tuning, sampling, models):
-        router.include_router(_part, prefix=_prefix, include_in_schema=_shown)
+def _flat(*parts: APIRouter) -> APIRouter:
+    """Every route of `parts` under both prefixes, in one level: FastAPI matches each level anew."""
+    whole = APIRouter()
+    # Some gateways serve the same paths with no `/v1`; the documentation shows each once.
+    for prefix, shown in (("/v1", True), ("", False)):
+        for route in (route for part in parts for route in part.routes):
+            if isinstance(route, APIRoute):
+                whole.add_api_route(
+                    prefix + route.path,
+                    route.endpoint,
+                    methods=route.methods,
+                    tags=route.tags,
+                    include_in_schema=shown,
+                    route_class_override=type(route),
+                )
+    return whole
+
+
+router = _flat(fine_tuning, sampling, models, files)
 
 __all__ = ["router"]

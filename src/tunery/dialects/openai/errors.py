@@ -8,11 +8,12 @@ from typing import Any
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from tunery.core.errors import Conflict, InvalidFile, NotFound, TuneryError
 from tunery.dialects.openai.answers import answer
-from tunery.dialects.route import dialect_route
+from tunery.dialects.route import Handler, dialect_route
 
 _PROBLEMS_IN_MESSAGE = 20
 
@@ -163,3 +164,20 @@ def _answer(
 
 OpenAIRoute = dialect_route(secret=bearer, answer_error=render, answer_invalid=answer_invalid)
 """The route class of every OpenAI router."""
+
+
+class _Direct(APIRoute):
+    """Calls its endpoint with the request and the parts of the path, and nothing in between."""
+
+    def get_route_handler(self) -> Handler:  # type: ignore[override]
+        """The endpoint itself."""
+
+        async def handle(request: Request) -> Response:
+            response: Response = await self.endpoint(request, **request.path_params)
+            return response
+
+        return handle
+
+
+DirectOpenAIRoute: type[APIRoute] = type("DirectOpenAIRoute", (OpenAIRoute, _Direct), {})
+"""The route class of a hot read, which has no body and no query that FastAPI should look for."""

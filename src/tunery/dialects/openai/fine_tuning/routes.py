@@ -9,7 +9,7 @@ from tunery.core.events import Checkpoint, Event
 from tunery.core.job import FineTuningJob
 from tunery.core.pages import Page
 from tunery.dialects.openai.answers import ListPage, ListPageWithEnds, answer
-from tunery.dialects.openai.errors import OpenAIRoute
+from tunery.dialects.openai.errors import DirectOpenAIRoute, OpenAIRoute
 from tunery.dialects.openai.fine_tuning import mapping
 from tunery.dialects.openai.fine_tuning.queries import metadata_filter, page_request
 from tunery.dialects.openai.fine_tuning.schemas import CreateJob
@@ -19,12 +19,16 @@ from tunery.dialects.route import caller, point_read, services
 router = APIRouter(prefix="/fine_tuning/jobs", tags=["Fine-tuning"], route_class=OpenAIRoute)
 
 
-@router.get("/{fine_tuning_job_id}")
 async def retrieve(request: Request, fine_tuning_job_id: str) -> Response:
     """Retrieve a fine-tuning job."""
     job_id = mapping.job_id(fine_tuning_job_id)
     jobs, asking = services(request).jobs, caller(request)
     return _job(await point_read(request, lambda: jobs.get(asking, job_id)))
+
+
+router.add_api_route(
+    "/{fine_tuning_job_id}", retrieve, methods=["GET"], route_class_override=DirectOpenAIRoute
+)
 
 
 @router.post("")
