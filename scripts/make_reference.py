@@ -20,8 +20,8 @@ FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 
 def pages() -> Mapping[str, str]:
     """Every page of the reference, by file name."""
-    with _application() as application:
-        schema = application.openapi()
+    with application() as served:
+        schema = served.openapi()
     return {
         "settings.md": settings.page(Settings),
         "commands.md": commands.page(command_line),
@@ -30,10 +30,10 @@ def pages() -> Mapping[str, str]:
 
 
 @contextmanager
-def _application() -> Iterator[FastAPI]:
+def application() -> Iterator[FastAPI]:
     """The application as it would be served, over an empty home."""
     with tempfile.TemporaryDirectory() as home:
-        wired = build(Settings(home=Path(home)))
+        wired = build(Settings(home=Path(home), database_url=None))
         yield create_app(wired)
         wired.store.close()
 

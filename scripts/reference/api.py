@@ -15,15 +15,36 @@ _HEAD = """# API
 Every call needs a key, `Authorization: Bearer tnr-sk-…`, but `/livez`, `/readyz` and
 `/openapi.json`. The routes under `/v1` answer without `/v1` too. Errors look like OpenAI's,
 `{{"error": {{"message", "type", "param", "code"}}}}`, and every answer has an `x-request-id`.
-What the answers hold is what OpenAI's clients know; what is ours lies under `x_tunery`.
+What the answers hold is what OpenAI's clients know; what is ours lies under `x_tunery`. Fields mean
+what they mean at OpenAI, and may be left out or null unless they are required.
 """
+
+_FORMS = {
+    ("POST", "/v1/files"): "`file`, `purpose`, `expires_after[anchor]`, `expires_after[seconds]`",
+    ("POST", "/v1/uploads/{upload_id}/parts"): "`data`",
+}
+"""The forms of routes that read the bytes of a file as they come."""
+
+OWN_FIELDS = {
+    "dry_run": "make no job; answer what it would see and take",
+    "engine": "who carries the job out; `local` is this machine",
+    "learning_rate": "the peak rate itself, in place of the base model's own",
+    "lora_alpha": "the scale of the adapter (32)",
+    "lora_dropout": "the share of the adapter's inputs that is left out in training (0)",
+    "overlong": "what becomes of rows longer than the model takes (`error`)",
+    "r": "the rank of the adapter (16)",
+    "target_modules": "the linear layers that are adapted (`all-linear`: all but the output head)",
+}
+"""What the fields of `x_tunery` mean, which no documentation but this one says."""
 
 
 def page(schema: Schema) -> str:
     """The page about the routes in an OpenAPI `schema`."""
     groups: dict[str, list[str]] = defaultdict(list)
     for method, path, operation in operations(schema):
-        groups[operation.get("tags", ["Server"])[0]] += _section(method, path, operation)
+        groups[operation.get("tags", ["server"])[0].capitalize()] += _section(
+            method, path, operation
+        )
     lines = [_HEAD.format(note=NOTE)]
     for name, sections in groups.items():
         lines += [f"## {name}", "", *sections]
@@ -45,9 +66,11 @@ def _section(method: str, path: str, operation: Schema) -> list[str]:
     parameters = [p for p in operation.get("parameters", []) if p["in"] != "path"]
     if parameters:
         rows = [(f"`{p['name']}`", p["in"], *_facts(p["schema"])) for p in parameters]
-        lines += table(("parameter", "in", "type", "default", "meaning"), rows)
+        lines += table(("parameter", "in", "type", "default"), rows)
     for kind, body in operation.get("requestBody", {}).get("content", {}).items():
         lines += [f"Body ({kind}): {_type(body['schema'])}.", ""]
+    if (form := _FORMS.get((method, path))) is not None:
+        lines += [f"Body (multipart/form-data): {form}.", ""]
     return lines
 
 
@@ -57,18 +80,22 @@ def _bodies(schema: Schema) -> list[str]:
         if "ValidationError" in name:
             continue
         required = body.get("required", [])
-        rows = [
+        rows: list[tuple[str, ...]] = [
             (f"`{field}`" + (" (required)" if field in required else ""), *_facts(value))
             for field, value in body.get("properties", {}).items()
         ]
         lines += [f"### {name}", "", body.get("description", ""), ""]
-        lines += table(("field", "type", "default", "meaning"), rows)
+        if name == "XTunery":
+            rows = [(*row, OWN_FIELDS[row[0].strip("`")]) for row in rows]
+            lines += table(("field", "type", "default", "meaning"), rows)
+        else:
+            lines += table(("field", "type", "default"), rows)
     return lines
 
 
-def _facts(value: Schema) -> tuple[str, str, str]:
+def _facts(value: Schema) -> tuple[str, ...]:
     default = value.get("default")
-    return _type(value), "" if default is None else f"`{default}`", value.get("description", "")
+    return _type(value), "" if default in (None, []) else f"`{default}`"
 
 
 def _type(value: Schema) -> str:
@@ -77,7 +104,7 @@ def _type(value: Schema) -> str:
         name = value["$ref"].rsplit("/", 1)[-1]
         return f"[{name}](#{name.lower()})"
     if "anyOf" in value:
-        return " or ".join(_type(each) for each in value["anyOf"])
+        return " or ".join(_type(each) for each in value["anyOf"] if each.get("type") != "null")
     if "enum" in value:
         return " or ".join(f"`{each}`" for each in value["enum"])
     if "const" in value:

@@ -1,5 +1,9 @@
 """`tunery keys`."""
 
+import time
+
+import pytest
+
 from tests.cli.conftest import CommandLine
 from tests.cli.fake import FakeServer
 from tests.cli.objects import Json, page
@@ -30,6 +34,28 @@ def test_a_key_is_made_and_shown_once(server: FakeServer, tunery: CommandLine) -
 def test_keys_are_listed_by_their_last_characters(server: FakeServer, tunery: CommandLine) -> None:
     server.on(f"GET {KEYS}", page(key()))
     assert "…9f3c" in tunery("keys", "list").out
+
+
+def test_a_key_may_end_by_itself(server: FakeServer, tunery: CommandLine) -> None:
+    server.on(f"POST {KEYS}", key(key="tnr-sk-new", expires_at=1790086400))
+    assert "expires" in tunery("keys", "create", "guest", "--days", "1").out
+    sent = server.last(f"POST {KEYS}").json
+    assert sent["expires_at"] == pytest.approx(time.time() + 86_400, abs=60)
+
+
+@pytest.mark.parametrize(
+    ("changed", "state"),
+    [
+        ({}, "live"),
+        ({"revoked_at": 1790000001}, "revoked"),
+        ({"expires_at": 1}, "expired"),
+    ],
+)
+def test_a_list_says_which_keys_work(
+    server: FakeServer, tunery: CommandLine, changed: Json, state: str
+) -> None:
+    server.on(f"GET {KEYS}", page(key(**changed)))
+    assert state in tunery("keys", "list").out
 
 
 def test_a_key_is_revoked(server: FakeServer, tunery: CommandLine) -> None:

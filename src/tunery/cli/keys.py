@@ -1,10 +1,11 @@
 """`tunery keys`: who may call this server."""
 
+import time
 from typing import Annotated
 
 import typer
 
-from tunery.cli.client import segment
+from tunery.cli.client import Json, segment
 from tunery.cli.commands import JsonOption, examples, group
 from tunery.cli.connection import connect
 from tunery.cli.objects import Key, read, read_list
@@ -13,20 +14,29 @@ from tunery.cli.output import aside, moment, print_fields, print_object, print_t
 app = group("Make, see and revoke keys.")
 
 _PATH = "/tunery/v1/keys"
+_DAY_S = 24 * 60 * 60
 
 
-@app.command(epilog=examples('tunery keys create "nightly pipeline"'))
+@app.command(
+    epilog=examples('tunery keys create "nightly pipeline"', "tunery keys create guest --days 30")
+)
 def create(
     name: Annotated[str, typer.Argument(help="What the key is for; you will know it by this.")],
+    days: Annotated[int | None, typer.Option(min=1, help="How long it is to work.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a key for your project. It is shown once, and kept as a digest only."""
+    wanted: Json = {"name": name}
+    if days is not None:
+        wanted["expires_at"] = int(time.time()) + days * _DAY_S
     with connect() as client:
-        made = client.post(_PATH, {"name": name})
+        made = client.post(_PATH, wanted)
     if as_json:
         return print_object(made)
     key = read(made, Key)
-    print_fields([("id", key.id), ("name", key.name), ("key", key.key)])
+    print_fields(
+        [("id", key.id), ("name", key.name), ("key", key.key), ("expires", moment(key.expires_at))]
+    )
     return aside().print("Copy the key now: it is not shown again.")
 
 
@@ -38,18 +48,11 @@ def show_all(as_json: JsonOption = False) -> None:
     if as_json:
         return print_object(page)
     rows = [
-        (
-            key.id,
-            key.name,
-            f"…{key.hint}",
-            moment(key.created_at) or "",
-            moment(key.last_used_at) or "",
-        )
+        (key.id, key.name, f"…{key.hint}", key.state, moment(key.last_used_at) or "never")
         for key in read_list(page, Key)
     ]
-    return print_table(
-        ("id", "name", "ends in", "created", "last used"), rows, empty="There are no keys."
-    )
+    head = ("id", "name", "ends in", "state", "last used")
+    return print_table(head, rows, empty="There are no keys.")
 
 
 @app.command(epilog=examples("tunery keys revoke key_5f0c2e9b7d41a86cf3e20b17"))

@@ -1,5 +1,6 @@
 """Those parts of the API's objects that the commands show."""
 
+import time
 from typing import Any, TypeVar
 
 import msgspec
@@ -115,9 +116,19 @@ class Key(msgspec.Struct, frozen=True):
     name: str
     hint: str = ""
     created_at: int | None = None
+    expires_at: int | None = None
+    revoked_at: int | None = None
     last_used_at: int | None = None
     key: str | None = None
     """The key itself, once: in the answer that made it."""
+
+    @property
+    def state(self) -> str:
+        """Whether it still opens anything."""
+        if self.revoked_at is not None:
+            return "revoked"
+        expired = self.expires_at is not None and self.expires_at <= time.time()
+        return "expired" if expired else "live"
 
 
 def read(value: Json, kind: type[Value]) -> Value:
