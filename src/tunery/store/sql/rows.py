@@ -1,6 +1,6 @@
 """Rows into the core's values and back, by position: no reflection, no names looked up per row."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -11,6 +11,7 @@ from tunery.core.files import File, Format, Upload, UploadPart, UploadStatus
 from tunery.core.models import FineTunedModel
 from tunery.core.progress import Metrics
 from tunery.store.sql.database import Row
+from tunery.store.steps import step_of
 from tunery.store.times import from_us, from_us_or_none, to_us, to_us_or_none
 
 _data: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, Any])
@@ -154,16 +155,6 @@ def event(row: Row) -> Event:
 def step(text: str) -> Metrics:
     """The metrics that a `metrics` event's data tells."""
     return step_of(_data.decode(text))
-
-
-def step_of(data: Mapping[str, Any]) -> Metrics:
-    """The metrics that `core.events.metrics_event` made `data` of."""
-    named = {("remaining_s" if key == "remaining_seconds" else key): data[key] for key in data}
-    # JSON has no NaN: a loss that was none is null.
-    for name in ("train_loss", "train_mean_token_accuracy"):
-        if named.get(name) is None:
-            named[name] = float("nan")
-    return Metrics(**named)
 
 
 def checkpoint_values(checkpoint: Checkpoint) -> dict[str, object]:

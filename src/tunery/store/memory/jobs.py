@@ -1,0 +1,115 @@
+"""Jobs, their events and checkpoints."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from tunery.core.errors import NotFound
+from tunery.core.events import Checkpoint, Event, NewEvent
+from tunery.core.job import FineTuningJob, JobStatus
+from tunery.core.pages import Page, PageRequest
+from tunery.core.ports import Idempotency
+from tunery.core.progress import Metrics
+from tunery.store import rules
+from tunery.store.memory import changes
+from tunery.store.memory.state import Answer, Part, page_of
+from tunery.store.record import Record
+from tunery.store.steps import step_of
+
+
+class MemoryJobs(Part):
+    """The `JobStore` port without its models."""
+
+    def add_job(
+        self, job: FineTuningJob, events: Sequence[NewEvent], idempotency: Idempotency | None
+    ) -> FineTuningJob:
+        """Keep a new job; or give back the job as it was first answered for the same key (I7).
+
+        Raises:
+            Conflict: the key was used with another request within the last day.
+        """
+        with self._state.lock:
+            now = self._clock.now()
+            if idempotency is not None:
+                name = (job.project_id, idempotency.key)
+                answer = self._state.answers.get(name)
+                if answer is not None and answer.at > now - rules.ANSWERS_KEPT:
+                    rules.check_same_request(idempotency, answer.request_hash)
+                    return answer.job
+                answer = Answer(request_hash=idempotency.request_hash, at=now, job=job)
+                self._state.answers[name] = answer
+            self._state.jobs[job.id] = Record(job=job, last_event=len(events))
+            changes.add_events(self._state, job.id, events, now)
+            return job
+
+    def job(self, project_id: str, job_id: str) -> FineTuningJob:
+        """One job; NotFound where the project has none."""
+        with self._state.lock:
+            return self._record(project_id, job_id).job
+
+    def jobs(
+        self,
+        project_id: str,
+        page: PageRequest,
+        *,
+        metadata: Mapping[str, str] | None,
+        without_metadata: bool = False,
+    ) -> Page[FineTuningJob]:
+        """The project's jobs, newest first; those with every pair of `metadata`."""
+        wanted = dict(metadata or {}).items()
+
+        def shown(job: FineTuningJob) -> bool:
+            has = dict(job.metadata or {}).items()
+            return wanted <= has and not (without_metadata and has)
+
+        with self._state.lock:
+            records = self._state.jobs.values()
+            ours = [record.job for record in records if record.job.project_id == project_id]
+        return page_of(ours, page, name=lambda job: job.id, shown=shown)
+
+    def move_job(
+        self, project_id: str, job_id: str, target: JobStatus, event: NewEvent
+    ) -> FineTuningJob:
+        """Cancel, pause or requeue a job with the event that says so.
+
+        Raises:
+            NotFound: the project has no such job.
+            InvalidTransition: the job is in no state to make this move.
+        """
+        with self._state.lock:
+            before = self._record(project_id, job_id)
+            listed = changes.kept(self._state, job_id)
+            now = self._clock.now()
+            change = rules.move(before, listed, target, event, now)
+            changes.write(self._state, before, listed, change, now)
+            return change.record.job
+
+    def events(self, project_id: str, job_id: str, page: PageRequest) -> Page[Event]:
+        """A job's events, newest first unless `page` asks for ascending; NotFound as `job`."""
+        with self._state.lock:
+            self._record(project_id, job_id)
+            return page_of(self._state.events[job_id], page, name=lambda event: event.id)
+
+    def metrics(self, job_id: str) -> Iterator[Metrics]:
+        """Every recorded step of a job, in order."""
+        with self._state.lock:
+            said = list(self._state.events.get(job_id, ()))
+        for event in said:
+            if event.type == "metrics" and event.data is not None:
+                yield step_of(event.data)
+
+    def checkpoints(self, project_id: str, job_id: str, page: PageRequest) -> Page[Checkpoint]:
+        """A job's published checkpoints, newest first; NotFound as `job`."""
+        with self._state.lock:
+            self._record(project_id, job_id)
+            published = [each for each in self._state.checkpoints.values() if each.job_id == job_id]
+            return page_of(
+                published,
+                page,
+                name=lambda each: each.id,
+                shown=lambda each: each.id not in self._state.retired,
+            )
+
+    def _record(self, project_id: str, job_id: str) -> Record:
+        record = self._state.jobs.get(job_id)
+        if record is None or record.job.project_id != project_id:
+            raise NotFound("job", job_id)
+        return record

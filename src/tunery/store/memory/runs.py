@@ -1,0 +1,123 @@
+"""The run protocol: claiming jobs, and recording what engines report."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+from tunery.core.errors import LeaseLost
+from tunery.core.events import Checkpoint
+from tunery.core.files import File
+from tunery.core.job import JobStatus
+from tunery.core.ports import Lease, Run, Validated
+from tunery.core.progress import AnyProgress
+from tunery.store import rules
+from tunery.store.memory import changes
+from tunery.store.memory.state import Part
+from tunery.store.record import Change, Record
+from tunery.store.times import to_us
+
+_WAITING = (JobStatus.VALIDATING_FILES, JobStatus.QUEUED, JobStatus.RUNNING)
+
+
+class MemoryRuns(Part):
+    """The `RunStore` port."""
+
+    def claim(self, owner: str, lease_s: float) -> Run | None:
+        """Lease the next job that waits for validation or for a trainer, or whose worker died."""
+        with self._state.lock:
+            before = self._next()
+            if before is None:
+                return None
+            listed = changes.kept(self._state, before.job.id)
+            now = self._clock.now()
+            until_us = to_us(now + timedelta(seconds=lease_s))
+            change = rules.claim(before, listed, owner=owner, until_us=until_us, now=now)
+            changes.write(self._state, before, listed, change, now)
+            claimed = change.record
+            return Run(
+                job=claimed.job,
+                lease=Lease(job_id=claimed.job.id, owner=owner, token=claimed.token),
+                resume_from=listed[-1] if listed else None,
+            )
+
+    def renew(self, lease: Lease, lease_s: float) -> JobStatus:
+        """Hold the lease for `lease_s` more; LeaseLost where it is gone."""
+        with self._state.lock:
+            before = self._held(lease)
+            until_us = to_us(self._clock.now() + timedelta(seconds=lease_s))
+            self._state.jobs[lease.job_id] = replace(before, lease_until_us=until_us)
+            return before.job.status
+
+    def validated(self, lease: Lease, outcome: Validated) -> None:
+        """Queue a job whose files are good, and let go of it; LeaseLost where it is gone."""
+        with self._state.lock:
+            before = self._held(lease)
+            change = rules.validated(before, lease, outcome)
+            changes.write(self._state, before, (), change, self._clock.now())
+
+    def apply(self, lease: Lease, progress: Sequence[AnyProgress]) -> JobStatus:
+        """Record what the engine reported, all of it or nothing, and say where the job stands.
+
+        Raises:
+            LeaseLost: the token is stale or the job is over.
+        """
+        with self._state.lock:
+            before = self._held(lease)
+            listed = changes.kept(self._state, lease.job_id)
+            now = self._clock.now()
+            change = rules.apply(before, listed, lease, progress, now)
+            changes.write(self._state, before, listed, change, now)
+            return change.record.job.status
+
+    def publish_result_file(self, lease: Lease, file: File) -> None:
+        """Keep `file` as a result file of the job, before it finishes; LeaseLost as `apply`.
+
+        One of the same name, of an attempt that ended before it had finished, is deleted.
+        """
+        with self._state.lock:
+            before = self._held(lease)
+            results = [self._state.files.get(each) for each in before.job.result_files]
+            replaced = {each.id for each in results if each and each.filename == file.filename}
+            others = tuple(each for each in before.job.result_files if each not in replaced)
+            job = replace(before.job, result_files=(*others, file.id))
+            self._state.deleted_files |= replaced
+            self._state.files[file.id] = file
+            change = Change(record=replace(before, job=job), kept=())
+            changes.write(self._state, before, (), change, self._clock.now())
+
+    def retired_checkpoints(self, job_id: str) -> Sequence[Checkpoint]:
+        """Checkpoints no longer listed whose folders are still on disk."""
+        with self._state.lock:
+            every = self._state.checkpoints.values()
+            return [
+                each for each in every if each.job_id == job_id and each.id in self._state.retired
+            ]
+
+    def forget_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Drop the row of a retired checkpoint; its folder is gone."""
+        with self._state.lock:
+            if checkpoint.id in self._state.retired:
+                del self._state.checkpoints[checkpoint.id]
+                self._state.retired.remove(checkpoint.id)
+
+    def _next(self) -> Record | None:
+        """The job to lease: of the project with the least held, then the oldest (I10)."""
+        now_us = to_us(self._clock.now())
+        held: Counter[str] = Counter()
+        waiting = []
+        for record in self._state.jobs.values():
+            job = record.job
+            if not job.status.is_final and (record.lease_until_us or 0) > now_us:
+                held[job.project_id] += 1
+            elif job.status in _WAITING:
+                waiting.append(record)
+        # `min` gives the first of several, and they are in the order they came.
+        return min(waiting, key=lambda each: held[each.job.project_id], default=None)
+
+    def _held(self, lease: Lease) -> Record:
+        record = self._state.jobs.get(lease.job_id)
+        if record is None:
+            raise LeaseLost(f"There is no job {lease.job_id} to report on.")
+        rules.check_held(record, lease)
+        return record

@@ -1,0 +1,78 @@
+"""What is kept, and how a list of it is paged."""
+
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeVar
+
+from tunery.core.access import ApiKey
+from tunery.core.events import Checkpoint, Event
+from tunery.core.files import File, Upload, UploadPart
+from tunery.core.job import FineTuningJob
+from tunery.core.models import FineTunedModel
+from tunery.core.pages import Page, PageRequest
+from tunery.core.ports import Clock
+from tunery.store.record import Record
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a create call with an idempotency key was answered."""
+
+    request_hash: bytes
+    at: datetime
+    job: FineTuningJob
+
+
+@dataclass
+class State:
+    """Everything, in the order in which it came. Whoever reads or writes holds the lock."""
+
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    projects: dict[str, str] = field(default_factory=dict)
+    """The organisation of each."""
+    keys: dict[str, ApiKey] = field(default_factory=dict)
+    files: dict[str, File] = field(default_factory=dict)
+    deleted_files: set[str] = field(default_factory=set)
+    uploads: dict[str, Upload] = field(default_factory=dict)
+    parts: dict[str, list[UploadPart]] = field(default_factory=dict)
+    """By upload."""
+    jobs: dict[str, Record] = field(default_factory=dict)
+    events: dict[str, list[Event]] = field(default_factory=dict)
+    """By job."""
+    checkpoints: dict[str, Checkpoint] = field(default_factory=dict)
+    retired: set[str] = field(default_factory=set)
+    models: list[FineTunedModel] = field(default_factory=list)
+    answers: dict[tuple[str, str], Answer] = field(default_factory=dict)
+    """By project and idempotency key."""
+
+
+class Part:
+    """The base of each part of the store."""
+
+    def __init__(self, state: State, clock: Clock) -> None:
+        """All parts share `state`."""
+        self._state = state
+        self._clock = clock
+
+
+def page_of(
+    items: Iterable[Item],
+    request: PageRequest,
+    *,
+    name: Callable[[Item], str],
+    shown: Callable[[Item], bool] = lambda _: True,
+) -> Page[Item]:
+    """Up to `limit` of those shown, behind the item that `after` names, shown or not."""
+    ordered = list(items) if request.ascending else list(items)[::-1]
+    if request.after is not None:
+        names = [name(item) for item in ordered]
+        if request.after not in names:
+            return Page(())
+        ordered = ordered[names.index(request.after) + 1 :]
+    found = [item for item in ordered if shown(item)]
+    limit = max(request.limit, 0)
+    return Page(tuple(found[:limit]), has_more=0 < limit < len(found))
