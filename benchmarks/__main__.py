@@ -1,0 +1,6 @@
+"""Every comparison, in one run and one table: `make bench`."""
+
+from benchmarks import first_step, reads, upload
+from benchmarks.comparison import show
+
+show([*reads.comparisons(), *upload.comparisons(), *first_step.comparisons()])
