@@ -6,6 +6,7 @@ import signal
 from collections.abc import Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
+from textwrap import shorten
 
 import typer
 from rich.markup import escape
@@ -26,6 +27,7 @@ from tunery.settings import Settings
 
 BASE = "tiny-chat"
 _SHOWN = 5
+_LONGEST_SHOWN = 160
 _SEED = 7
 
 
@@ -92,16 +94,22 @@ def _train(client: Client) -> str:
 
 
 def _print_answers(asked: Sequence[Question], base: Sequence[str], tuned: Sequence[str]) -> None:
-    table = Table(
-        "question", f"{BASE} says", "the tuned model says", title="Held-out questions", box=None
-    )
-    for question, before, after in list(zip(asked, base, tuned, strict=True))[:_SHOWN]:
-        table.add_row(escape(question.text), escape(before), escape(after))
+    table = Table("question", BASE, "tuned", title="Held-out questions", box=None, pad_edge=False)
+    for row in list(zip(asked, base, tuned, strict=True))[:_SHOWN]:
+        question, *said = row
+        table.add_row(escape(question.text), *(_marked(question, answer) for answer in said))
+    screen().print()
     screen().print(table)
 
 
+def _marked(question: Question, answer: str) -> str:
+    """An answer on one line, and whether it is the right one."""
+    mark = "[green]✓[/]" if question.is_answered_by(answer) else "[red]✗[/]"
+    return f"{mark} {escape(shorten(answer, _LONGEST_SHOWN, placeholder=' …'))}"
+
+
 def _print_scores(asked: Sequence[Question], base: Sequence[str], tuned: Sequence[str]) -> None:
-    screen().print(f"Exact matches on all {len(asked)} held-out questions:")
+    screen().print(f"\nExact matches on all {len(asked)} held-out questions:")
     for name, said in ((BASE, base), ("tuned", tuned)):
         right = n_right(asked, said)
         screen().print(f"  {name:<10} {right:>4}   {right / len(asked):.0%}")

@@ -27,6 +27,10 @@ class Question:
         """The question itself, without the system message."""
         return str(self.messages[-1]["content"])
 
+    def is_answered_by(self, text: str) -> bool:
+        """Whether `text` is the right answer to the letter."""
+        return text.strip() == self.right.strip()
+
 
 def questions(lines: Iterable[str]) -> list[Question]:
     """The rows of a training file, the assistant's last message as the right answer."""
@@ -55,11 +59,7 @@ def answers(client: Client, model: str, asked: Sequence[Question]) -> list[str]:
 
 def n_right(asked: Sequence[Question], said: Sequence[str]) -> int:
     """How many answers are exactly the right ones."""
-    return sum(_is_right(*pair) for pair in zip(asked, said, strict=True))
-
-
-def _is_right(question: Question, answer: str) -> bool:
-    return answer.strip() == question.right.strip()
+    return sum(question.is_answered_by(text) for question, text in zip(asked, said, strict=True))
 
 
 def _answer(client: Client, sampling: Sampling, question: Question) -> str:

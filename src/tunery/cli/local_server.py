@@ -29,12 +29,18 @@ class LocalServer:
     """A server that answers, and the process that it runs in where that is ours."""
 
     client: Client
-    process: subprocess.Popen[bytes] | None
+    log: Path
+    process: subprocess.Popen[bytes] | None = None
 
     def wait(self) -> None:
-        """Stay until the server ends; at once where it is not ours to stay with."""
+        """Stay with a server of our own until Ctrl-C.
+
+        Raises:
+            Failure: it ended before that.
+        """
         if self.process is not None:
             self.process.wait()
+            raise _ended("The server ended by itself", self.log)
 
 
 @contextmanager
@@ -44,17 +50,17 @@ def local_server(settings: Settings) -> Iterator[LocalServer]:
     Raises:
         Failure: the port belongs to somebody else, or the server cannot start.
     """
+    log = settings.home / "server.log"
     if _is_taken(settings.port):
         with _running(settings) as client:
-            yield LocalServer(client=client, process=None)
+            yield LocalServer(client=client, log=log)
         return
     settings.home.mkdir(parents=True, exist_ok=True)
-    log = settings.home / "server.log"
     process = _start(settings, log)
     try:
         _wait_until_ready(own_url(settings), process, log)
         with Client(own_url(settings), _key(settings)) as client:
-            yield LocalServer(client=client, process=process)
+            yield LocalServer(client=client, log=log, process=process)
     finally:
         _stop(process)
 
@@ -97,13 +103,17 @@ def _wait_until_ready(url: str, process: "subprocess.Popen[bytes]", log: Path) -
     with aside().status("Starting the server …"):
         while not _is_ready(url):
             if process.poll() is not None or time.monotonic() > deadline:
-                last = log.read_text(encoding="utf-8", errors="replace").splitlines()
-                raise Failure(
-                    "The server did not start:\n" + "\n".join(last[-_LOG_LINES:]),
-                    next_step=f"Mend what it says; all of it is in {log}.",
-                    code=ExitCode.UNREACHABLE,
-                )
+                raise _ended("The server did not start", log)
             time.sleep(0.1)
+
+
+def _ended(what: str, log: Path) -> Failure:
+    last = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]
+    return Failure(
+        "\n".join([f"{what}. Its last words:", *last]),
+        next_step=f"Mend what it says; all of it is in {log}.",
+        code=ExitCode.UNREACHABLE,
+    )
 
 
 def _is_ready(url: str) -> bool:

@@ -1,0 +1,45 @@
+"""Progress as a person sees it."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from tests.cli.conftest import CommandLine
+from tests.cli.fake import Canned, FakeServer
+from tests.cli.objects import JOB_ID, event, job, step, stream
+from tunery.cli.output import duration, size
+
+JOBS = "/v1/fine_tuning/jobs"
+
+
+def test_a_terminal_shows_a_bar_with_step_loss_speed_and_time_left(
+    server: FakeServer, tunery: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = Console(file=io.StringIO(), force_terminal=True, width=120, color_system=None)
+    monkeypatch.setattr("tunery.cli.watch.aside", lambda: screen)
+    server.on(f"GET {JOBS}/{JOB_ID}", job("succeeded"))
+    events = [event(1, "Fine-tuning job started"), step(2, 5), event(3, "Careful", level="warn")]
+    sse = Canned(raw=stream(*events), content_type="text/event-stream")
+    server.on(f"GET {JOBS}/{JOB_ID}/events", sse)
+    assert tunery("jobs", "watch", JOB_ID).code == 0
+    assert isinstance(screen.file, io.StringIO)
+    drawn = screen.file.getvalue()
+    assert "Fine-tuning job started" in drawn
+    assert "Careful" in drawn
+    assert f"{JOB_ID} training" in drawn
+    assert "step 2/5  loss 1.200  9,840 tokens/s  0:14 left" in drawn
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(0, "0:00"), (59.6, "1:00"), (61, "1:01"), (3661, "1:01:01")]
+)
+def test_a_duration_reads_as_a_clock(seconds: float, shown: str) -> None:
+    assert duration(seconds) == shown
+
+
+@pytest.mark.parametrize(
+    ("n_bytes", "shown"), [(0, "0 B"), (999, "999 B"), (4210, "4.2 kB"), (8e9, "8.0 GB")]
+)
+def test_a_size_has_the_unit_that_fits(n_bytes: float, shown: str) -> None:
+    assert size(n_bytes) == shown
