@@ -1,0 +1,41 @@
+"""A trainer process: a `RunRequest` as a line on standard input, progress as lines on its output.
+
+A later line `pause` asks it to save a checkpoint and to let go. It ends at once when its standard
+input closes, whatever it is doing.
+"""
+
+from __future__ import annotations
+
+import logging
+from threading import Event
+
+import msgspec
+
+from tunery.core.progress import PAUSE_LINE, RunRequest, to_line
+from tunery.trainers.pipes import listen, own_output
+
+
+def main() -> None:
+    """Carry out the request."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    output = own_output()
+    pause = Event()
+
+    def heard(line: bytes) -> None:
+        if line == PAUSE_LINE:
+            pause.set()
+
+    request = msgspec.json.decode(listen(heard), type=RunRequest)
+
+    # Only now, with the listener at work: torch takes seconds, and the server may go meanwhile.
+    from tunery.trainers.failures import told
+    from tunery.trainers.text_sft import carry_out, set_threads
+
+    set_threads(request.threads)
+    for value in told(carry_out(request, pause)):
+        output.write(to_line(value))
+        output.flush()
+
+
+if __name__ == "__main__":
+    main()

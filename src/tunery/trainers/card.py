@@ -1,0 +1,69 @@
+"""The model card that lies beside an adapter."""
+
+from __future__ import annotations
+
+from tunery.core.progress import RunRequest
+from tunery.modeling.adapter import Adapter
+from tunery.trainers.checkpoint import Position
+
+_CARD = """\
+---
+base_model: {base_model}
+library_name: peft
+pipeline_tag: text-generation
+tags:
+- lora
+- tunery
+---
+
+# {name}
+
+A LoRA adapter for `{base_model}`, made by supervised fine-tuning with Tunery.
+
+| | |
+|---|---|
+| job | `{job_id}` |
+| rows | {n_rows} |
+| epochs | {n_epochs} |
+| batch size | {batch_size} |
+| steps | {total_steps} |
+| learning rate | {learning_rate:g}, warm-up over 3 % of the steps, then linear to zero |
+| seed | {seed} |
+| rank, alpha, dropout | {r}, {lora_alpha:g}, {lora_dropout:g} |
+| adapted layers | {targets} |
+| trained parameters | {n_parameters:,} |
+| taught tokens seen | {trained_tokens:,} |
+
+Loss was taken on the assistant's tokens alone. The tokenizer and the chat template that it was
+trained with lie beside it.
+
+```python
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained("PATH_OF_THIS_FOLDER")
+base = AutoModelForCausalLM.from_pretrained("{base_model}")
+model = PeftModel.from_pretrained(base, "PATH_OF_THIS_FOLDER")
+```
+"""
+
+
+def model_card(request: RunRequest, adapter: Adapter, position: Position) -> str:
+    """What the adapter is and how it came about."""
+    return _CARD.format(
+        base_model=request.base_model,
+        name=request.trained_model or request.job_id,
+        job_id=request.job_id,
+        n_rows=position.n_rows,
+        n_epochs=request.hyperparameters.n_epochs,
+        batch_size=position.batch_size,
+        total_steps=position.total_steps,
+        learning_rate=request.hyperparameters.learning_rate,
+        seed=position.seed,
+        r=adapter.config.r,
+        lora_alpha=adapter.config.lora_alpha,
+        lora_dropout=adapter.config.lora_dropout,
+        targets=", ".join(f"`{target}`" for target in adapter.peft_targets()),
+        n_parameters=adapter.n_parameters,
+        trained_tokens=position.trained_tokens,
+    )

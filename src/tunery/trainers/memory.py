@@ -1,0 +1,43 @@
+"""What memory there is, and what it looks like to run out of it."""
+
+from __future__ import annotations
+
+import gc
+import os
+import resource
+import sys
+
+import torch
+
+# What torch's allocator for the CPU says; it has no exception of its own.
+_CPU_WORDS = ("can't allocate memory", "not enough memory", "DefaultCPUAllocator")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether `error` says that there was no memory left."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in _CPU_WORDS)
+
+
+def let_go(device: torch.device) -> None:
+    """Give back what is no longer used, so that a smaller try has room."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def peak_bytes(device: torch.device) -> int:
+    """The most that this process has used so far: on the GPU, or in main memory."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return used if sys.platform == "darwin" else used * 1024
+
+
+def available_bytes(device: torch.device) -> int:
+    """How much a process could have: of the GPU, or of main memory."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return free + torch.cuda.memory_reserved(device)
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,226 @@
+"""Rows of a training file as tokens, and the order in which they are learnt from."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from tunery.core.errors import InvalidFile, TuneryError
+from tunery.core.examples import ChatExample, CompletionExample, Example, read_examples
+from tunery.core.problems import MOST_PROBLEMS, Problem
+from tunery.modeling.adapter import Adapter
+from tunery.modeling.chat import Chat, Encoded, Rendered
+from tunery.modeling.stream import Segment
+
+Overlong = Literal["error", "drop", "truncate"]
+Which = Literal["training", "validation"]
+
+# Rows that go to the tokenizer in one call.
+_ROWS_AT_A_TIME = 512
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A row as tokens, or why there are none."""
+
+    line: int
+    encoded: Encoded | None
+    problem: Problem | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Examples:
+    """Tokenised rows, one after another in flat tensors.
+
+    Attributes:
+        ids: `(n_tokens,)` token ids.
+        learn: `(n_tokens,)` whether each is taught.
+        starts: `(n_rows + 1,)` where each row begins, and the end of the last.
+        n_dropped: rows left out because they were too long.
+        n_cut: rows cut to the context.
+        n_silent: rows left out because they teach nothing.
+    """
+
+    ids: Tensor
+    learn: Tensor
+    starts: Tensor
+    n_dropped: int = 0
+    n_cut: int = 0
+    n_silent: int = 0
+
+    def __len__(self) -> int:
+        """Rows to learn from."""
+        return len(self.starts) - 1
+
+    @property
+    def n_taught(self) -> int:
+        """Taught tokens of one pass."""
+        return int(self.learn.sum())
+
+    def segment(self, index: int, adapter: Adapter | None) -> Segment:
+        """Row `index`, for `adapter` to learn from."""
+        first, end = int(self.starts[index]), int(self.starts[index + 1])
+        return Segment(ids=self.ids[first:end], learn=self.learn[first:end], adapter=adapter)
+
+    def segments(self, indices: Iterable[int], adapter: Adapter | None) -> list[Segment]:
+        """Several rows, for `adapter` to learn from."""
+        return [self.segment(index, adapter) for index in indices]
+
+
+def read_rows(path: Path, chat: Chat, which: Which) -> Iterator[Row]:
+    """Every row of the file as tokens, or what is wrong with it, in the order of the lines.
+
+    Raises:
+        InvalidFile: a line is no training example at all.
+    """
+    with path.open("rb") as lines:
+        examples = read_examples(lines)
+        while rows := list(islice(examples, _ROWS_AT_A_TIME)):
+            yield from _tokenised(rows, chat, which)
+
+
+def rendered(example: Example, chat: Chat) -> Rendered:
+    """`example` as the text that the model sees.
+
+    Raises:
+        TuneryError: the model's template cannot render it.
+    """
+    match example:
+        case CompletionExample():
+            return chat.completion(example.prompt, example.completion)
+        case ChatExample():
+            messages = [
+                {**message.to_template(), "weight": int(message.is_taught)}
+                for message in example.messages
+            ]
+            return chat.conversation(messages, example.all_tools)
+
+
+def _tokenised(rows: Iterable[tuple[int, Example]], chat: Chat, which: Which) -> Iterator[Row]:
+    texts: list[Rendered] = []
+    outcome: list[tuple[int, Problem | None]] = []
+    for line, example in rows:
+        try:
+            texts.append(rendered(example, chat))
+        except TuneryError as refused:
+            problem = Problem(line=line, field=None, message=refused.message, file=which)
+            outcome.append((line, problem))
+        else:
+            outcome.append((line, None))
+    encoded = iter(chat.encode(texts))
+    for line, wrong in outcome:
+        yield Row(line=line, encoded=None if wrong else next(encoded), problem=wrong)
+
+
+def too_long(line: int, n_tokens: int, context: int, which: Which) -> Problem:
+    """What is said of a row that the model cannot take whole."""
+    return Problem(
+        line=line,
+        field=None,
+        message=f"has {n_tokens} tokens, but the model takes {context}; shorten it, or choose "
+        'overlong "drop" or "truncate"',
+        file=which,
+    )
+
+
+def load_examples(
+    path: Path, chat: Chat, *, context: int | None, overlong: Overlong, which: Which = "training"
+) -> Examples:
+    """The rows of a file, ready to learn from.
+
+    Raises:
+        InvalidFile: a row cannot be used; the first hundred are named.
+    """
+    builder = _Builder(context, overlong, which)
+    for row in read_rows(path, chat, which):
+        builder.take(row)
+    return builder.examples()
+
+
+class _Builder:
+    """Rows on their way into flat tensors, some bytes a token."""
+
+    def __init__(self, context: int | None, overlong: Overlong, which: Which) -> None:
+        self._context, self._overlong, self._which = context, overlong, which
+        self._ids, self._learn, self._starts = array("i"), bytearray(), array("q", [0])
+        self._problems: list[Problem] = []
+        self._n_problems = self._n_dropped = self._n_cut = self._n_silent = 0
+
+    def take(self, row: Row) -> None:
+        """Keep the row, cut or drop it, or note what is wrong with it."""
+        if row.encoded is None:
+            self._wrong(row.problem)
+            return
+        ids, learn = row.encoded.ids, row.encoded.learn
+        if self._context is not None and len(ids) > self._context:
+            if self._overlong == "error":
+                self._wrong(too_long(row.line, len(ids), self._context, self._which))
+                return
+            if self._overlong == "drop":
+                self._n_dropped += 1
+                return
+            ids, learn = ids[: self._context], learn[: self._context]
+            self._n_cut += 1
+        if not any(learn[1:]):
+            self._n_silent += 1
+            return
+        self._ids.extend(ids)
+        self._learn.extend(learn)
+        self._starts.append(len(self._ids))
+
+    def examples(self) -> Examples:
+        """What was kept."""
+        if self._problems:
+            lines = "\n".join(str(problem) for problem in self._problems[:20])
+            raise InvalidFile(
+                f"{self._n_problems} rows of the {self._which} file cannot be used. {lines}",
+                self._problems,
+                param=f"{self._which}_file",
+                code=f"invalid_{self._which}_file",
+            )
+        return Examples(
+            ids=torch.frombuffer(self._ids or array("i", [0]), dtype=torch.int32)[: len(self._ids)],
+            learn=torch.frombuffer(self._learn or bytearray(1), dtype=torch.bool)[
+                : len(self._learn)
+            ],
+            starts=torch.frombuffer(self._starts, dtype=torch.int64),
+            n_dropped=self._n_dropped,
+            n_cut=self._n_cut,
+            n_silent=self._n_silent,
+        )
+
+    def _wrong(self, problem: Problem | None) -> None:
+        self._n_problems += 1
+        if problem is not None and len(self._problems) < MOST_PROBLEMS:
+            self._problems.append(problem)
+
+
+def batches(
+    n_rows: int, *, batch_size: int, n_epochs: int, seed: int, first_step: int = 1
+) -> Iterator[list[int]]:
+    """The rows of each optimizer step, from `first_step` on.
+
+    Every epoch has an order of its own, which follows from the seed and its number alone; so a
+    resumed job goes on where it was. An epoch's last batch may be a smaller one.
+    """
+    steps_per_epoch = -(-n_rows // batch_size)
+    first_epoch, skipped = divmod(first_step - 1, steps_per_epoch)
+    for epoch in range(first_epoch, n_epochs):
+        order = epoch_order(n_rows, seed=seed, epoch=epoch)
+        for step in range(skipped, steps_per_epoch):
+            yield order[step * batch_size : (step + 1) * batch_size]
+        skipped = 0
+
+
+def epoch_order(n_rows: int, *, seed: int, epoch: int) -> list[int]:
+    """The order of an epoch, counted from 0."""
+    source = torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**63)
+    order: list[int] = torch.randperm(n_rows, generator=source).tolist()
+    return order
