@@ -22,12 +22,12 @@ from tunery.cli.objects import Job, read
 from tunery.cli.output import duration, screen
 from tunery.cli.serve import HomeOption, PortOption
 from tunery.cli.train import start
-from tunery.cli.watch import outcome, show
+from tunery.cli.watch import require_success, show
 from tunery.settings import Settings
 
 BASE = "tiny-chat"
 _SHOWN = 5
-_LONGEST_SHOWN = 160
+_LONGEST_SHOWN = 120
 _SEED = 7
 
 
@@ -87,18 +87,18 @@ def _train(client: Client) -> str:
         },
     )
     ended = read(show(client, job["id"]), Job)
-    outcome(ended)
+    require_success(ended)
     took = (ended.finished_at or ended.created_at) - ended.created_at
     screen().print(f"[green]✓[/] trained {ended.fine_tuned_model} in {duration(took)}")
     return str(ended.fine_tuned_model)
 
 
 def _print_answers(asked: Sequence[Question], base: Sequence[str], tuned: Sequence[str]) -> None:
-    table = Table("question", BASE, "tuned", title="Held-out questions", box=None, pad_edge=False)
+    table = Table("question", BASE, "tuned", box=None, pad_edge=False, leading=1)
     for row in list(zip(asked, base, tuned, strict=True))[:_SHOWN]:
         question, *said = row
         table.add_row(escape(question.text), *(_marked(question, answer) for answer in said))
-    screen().print()
+    screen().print("\nThe same held-out questions to both models:\n")
     screen().print(table)
 
 

@@ -78,6 +78,11 @@ def moment(timestamp: int | None) -> str | None:
     return datetime.fromtimestamp(timestamp, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
+def clock(timestamp: int) -> str:
+    """Unix seconds as local time of the day."""
+    return datetime.fromtimestamp(timestamp, UTC).astimezone().strftime("%H:%M:%S")
+
+
 def size(n_bytes: float) -> str:
     """Bytes in the unit that people would choose."""
     for unit in ("B", "kB", "MB"):

@@ -1,16 +1,15 @@
 """A job on the screen: a progress bar on a terminal, one line per event elsewhere."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 
 from tunery.cli.client import Client, Json
 from tunery.cli.failure import ExitCode, Failure
 from tunery.cli.follow import follow, get_job
 from tunery.cli.objects import Event, Job, StepData, read
-from tunery.cli.output import aside, duration, moment, print_line
+from tunery.cli.output import aside, clock, duration, moment, print_line
 
 _STYLES = {"info": "dim", "warn": "yellow", "error": "red"}
 
@@ -41,7 +40,7 @@ def show(client: Client, job_id: str, *, as_json: bool = False) -> Json:
         for event in events:
             print_line(event)
     elif aside().is_terminal:
-        _draw(job_id, events)
+        _draw(events)
     else:
         _list(events)
     return get_job(client, job_id)
@@ -53,17 +52,21 @@ def outcome(job: Job) -> None:
     Raises:
         Failure: it did not succeed.
     """
-    if job.status == "succeeded":
-        model = job.fine_tuned_model
-        aside().print(f"[green]✓[/] {job.id} succeeded: {escape(str(model))}", soft_wrap=True)
-        aside().print(f"  Talk to it: tunery models chat '{model}'", soft_wrap=True)
-        return
-    why = f": {job.error.message}" if job.error else "."
-    raise Failure(
-        f"{job.id} {'failed' if job.status == 'failed' else 'was ' + job.status}{why}",
-        next_step=f"`tunery jobs show {job.id}` shows its settings and last events.",
-        code=ExitCode.JOB_FAILED,
-    )
+    require_success(job)
+    model = escape(str(job.fine_tuned_model))
+    aside().print(f"[green]✓[/] {job.id} succeeded: {model}", soft_wrap=True)
+    aside().print(f"  Talk to it: tunery models chat '{model}'", soft_wrap=True)
+
+
+def require_success(job: Job) -> None:
+    """Raise a `Failure` that says why, unless `job` succeeded."""
+    if job.status != "succeeded":
+        why = f": {job.error.message}" if job.error else "."
+        raise Failure(
+            f"{job.id} {'failed' if job.status == 'failed' else 'was ' + job.status}{why}",
+            next_step=f"`tunery jobs show {job.id}` shows its settings and last events.",
+            code=ExitCode.JOB_FAILED,
+        )
 
 
 def _list(events: Iterable[Json]) -> None:
@@ -88,35 +91,32 @@ def _speed(step: StepData) -> list[str]:
     return parts
 
 
-def _draw(job_id: str, events: Iterable[Json]) -> None:
-    with _bar() as bar:
-        task = bar.add_task(job_id, total=None, phase="waiting", figures="")
-        for raw in events:
-            _advance(bar, task, read(raw, Event))
-
-
-@contextmanager
-def _bar() -> Iterator[Progress]:
+def _draw(events: Iterable[Json]) -> None:
     columns = (
-        TextColumn("[bold]{task.description}[/] {task.fields[phase]}"),
+        TextColumn("{task.description:<8}"),
         BarColumn(bar_width=None),
+        TaskProgressColumn(),
         TextColumn("{task.fields[figures]}"),
     )
     with Progress(*columns, console=aside(), expand=True) as bar:
-        yield bar
+        task = bar.add_task("waiting", total=None, figures="")
+        for raw in events:
+            _advance(bar, task, read(raw, Event))
+        bar.update(task, description="ended")
 
 
 def _advance(bar: Progress, task: TaskID, event: Event) -> None:
     step = event.step
     if step is None:
         style = _STYLES.get(event.level, "")
-        bar.console.print(f"[{style}]{moment(event.created_at)}  {escape(event.message)}[/]")
+        bar.console.print(f"[{style}]{clock(event.created_at)}  {escape(event.message)}[/]")
         return
     figures = [f"step {step.step}/{step.total_steps}", f"loss {step.train_loss:.3f}"]
     bar.update(
         task,
         completed=step.step,
         total=step.total_steps,
-        phase="saving" if step.step == step.total_steps else "training",
+        # All steps done is not success: the adapter is saved, and then the job has ended well.
+        description="saving" if step.step == step.total_steps else "training",
         figures="  ".join(figures + _speed(step)),
     )
