@@ -1,6 +1,7 @@
 """Every kind of store, each fresh, with time that a test can move."""
 
 import itertools
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -38,6 +39,10 @@ class Postgres:
         self._administer(f"CREATE DATABASE {name} TEMPLATE {template}")
         yield self.url(name)
         self._administer(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def stop(self) -> None:
+        """End the server."""
+        self._server.cleanup()
 
     def url(self, database: str) -> str:
         """How to reach a database."""
@@ -83,8 +88,12 @@ def shifted(url: str) -> Callable[[float], None]:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Postgres:
-    return Postgres(tmp_path_factory.mktemp("postgres"))
+def postgres_server() -> Iterator[Postgres]:
+    # Not below pytest's own folder: as root, the server runs as another user, who may not enter it.
+    with tempfile.TemporaryDirectory(prefix="tunery-postgres-") as folder:
+        server = Postgres(Path(folder) / "data")
+        yield server
+        server.stop()
 
 
 @contextmanager
