@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 from tunery.modeling import attention
 from tunery.modeling.head import next_token_loss
 from tunery.modeling.linears import Flight, adopt
+from tunery.modeling.load import context_of
 from tunery.modeling.passes import replace_passes
 from tunery.modeling.stream import Segment, Span, Stream
 
@@ -101,8 +102,7 @@ class Base:
     @property
     def context(self) -> int | None:
         """The longest row that the model takes, in tokens; None where it does not say."""
-        limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
-        return None if limit is None else int(limit)
+        return context_of(self.model.config)
 
     @cached_property
     def layout(self) -> Layout:

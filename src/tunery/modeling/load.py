@@ -13,14 +13,13 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 
 from tunery.core.errors import Unsupported
 from tunery.modeling.folders import resolve_base
-
-__all__ = ["Loaded", "default_device", "load_model", "load_tokenizer", "resolve_base", "warm"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +46,18 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         folder, local_files_only=True, trust_remote_code=False
     )
     return tokenizer
+
+
+def context_length(folder: Path) -> int | None:
+    """The longest row that the model in `folder` takes, in tokens; None where it does not say."""
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    return context_of(config)
+
+
+def context_of(config: PreTrainedConfig) -> int | None:
+    """The same, of a model's configuration."""
+    limit = getattr(config.get_text_config(), "max_position_embeddings", None)
+    return None if limit is None else int(limit)
 
 
 def load_model(

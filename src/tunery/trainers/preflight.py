@@ -1,0 +1,333 @@
+"""What a job would see and take: `python -m tunery.trainers.preflight`, a request in, a report out.
+
+The rows are read by the same code as in training, so what is counted here is what is learnt there.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from array import array
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import torch
+
+from tunery.core.errors import InvalidFile, TuneryError
+from tunery.core.examples import CompletionExample, Example, read_examples
+from tunery.core.files import Format
+from tunery.core.hyperparameters import auto_batch_size
+from tunery.core.lora import LoraConfig
+from tunery.core.preflight import Preflight, TokenStatistics
+from tunery.core.problems import MOST_PROBLEMS, Problem
+from tunery.core.progress import PreflightRequest
+from tunery.modeling.adapter import Adapter
+from tunery.modeling.base import Base
+from tunery.modeling.chat import Chat
+from tunery.modeling.folders import resolve_base
+from tunery.modeling.load import context_length, load_model, load_tokenizer
+from tunery.modeling.optimizer import AdamW
+from tunery.modeling.stream import Segment
+from tunery.trainers import memory
+from tunery.trainers.pipes import listen, own_output
+from tunery.trainers.text_data import Overlong, Row, Which, read_rows, rendered, too_long
+from tunery.trainers.text_sft import Budget, learn, set_threads
+
+# A model that names no limit still has one for us: no row is longer than this.
+_NO_LIMIT = 2**20
+_HISTOGRAM_EDGES = 12
+_NAMED_LINES = 10
+
+# The probe of time and memory: so long at least, and at most so much work.
+_PROBE_SECONDS = 0.5
+_PROBE_OPERATIONS = 4e11
+_PROBE_TOKENS = (64, 2048)
+
+_TEMPLATES = {
+    "<|im_start|>": "chatml",
+    "<|start_header_id|>": "llama 3",
+    "<start_of_turn>": "gemma",
+    "[INST]": "mistral",
+}
+
+
+class Survey:
+    """A file's rows, counted as they come."""
+
+    def __init__(self, which: Which, *, context: int, overlong: Overlong) -> None:
+        """Count the rows of the training or of the validation file."""
+        self._which, self._context, self._overlong = which, context, overlong
+        self.n_rows = self.n_overlong = self.n_errors = self.n_warnings = 0
+        self.lengths, self.n_trained = array("q"), 0
+        self.problems: list[Problem] = []
+
+    def read(self, path: Path, chat: Chat) -> None:
+        """Count every row of the file."""
+        try:
+            for row in read_rows(path, chat, self._which):
+                self._take(row)
+        except InvalidFile as invalid:
+            for problem in invalid.problems:
+                self.say(replace(problem, file=self._which))
+
+    def say(self, problem: Problem) -> None:
+        """Count a problem, and keep it while there is room."""
+        if problem.level == "error":
+            self.n_errors += 1
+        else:
+            self.n_warnings += 1
+        if len(self.problems) < MOST_PROBLEMS:
+            self.problems.append(problem)
+
+    def statistics(self) -> TokenStatistics | None:
+        """Tokens of the rows that would be trained on."""
+        if not self.lengths:
+            return None
+        lengths = sorted(self.lengths)
+        return TokenStatistics(
+            total=sum(lengths),
+            trained=self.n_trained,
+            median=lengths[len(lengths) // 2],
+            p95=lengths[min(len(lengths) - 1, int(len(lengths) * 0.95))],
+            max=lengths[-1],
+            histogram=_histogram(lengths),
+        )
+
+    def _take(self, row: Row) -> None:
+        self.n_rows += 1
+        if row.encoded is None:
+            if row.problem is not None:
+                self.say(row.problem)
+            return
+        learn = row.encoded.learn
+        if len(learn) > self._context:
+            self.n_overlong += 1
+            if self._overlong == "error":
+                self.say(too_long(row.line, len(learn), self._context, self._which))
+            if self._overlong != "truncate":
+                return
+            learn = learn[: self._context]
+        if not any(learn[1:]):
+            self.say(_silent(row.line, self._which))
+            return
+        self.lengths.append(len(learn))
+        self.n_trained += sum(learn[1:])
+
+
+def _silent(line: int, which: Which) -> Problem:
+    return Problem(
+        line=line,
+        field=None,
+        message="teaches nothing that the model would see; it is left out",
+        level="warning",
+        file=which,
+    )
+
+
+def _histogram(lengths: Sequence[int]) -> tuple[tuple[int, int], ...]:
+    """How many of the sorted `lengths` lie up to each of a dozen round edges."""
+    step = 8
+    while step * _HISTOGRAM_EDGES < lengths[-1]:
+        step *= 2
+    edges = range(step, step * (-(-lengths[-1] // step)) + 1, step)
+    counts, before = [], 0
+    for edge in edges:
+        upto = bisect_left(lengths, edge + 1)
+        counts.append((edge, upto - before))
+        before = upto
+    return tuple(counts)
+
+
+def preflight(request: PreflightRequest) -> Preflight:
+    """The report on the request's files."""
+    try:
+        folder = resolve_base(request.location)
+        chat = Chat(load_tokenizer(folder))
+        context = context_length(folder) or _NO_LIMIT
+    except TuneryError as unusable:
+        return _unusable(unusable)
+    survey = Survey("training", context=context, overlong=request.overlong)
+    survey.read(Path(request.training_file), chat)
+    problems, n_errors, n_warnings = survey.problems, survey.n_errors, survey.n_warnings
+    if request.validation_file is not None:
+        other = Survey("validation", context=context, overlong=request.overlong)
+        other.read(Path(request.validation_file), chat)
+        _compare(Path(request.training_file), Path(request.validation_file), other)
+        problems = [*problems, *other.problems][:MOST_PROBLEMS]
+        n_errors, n_warnings = n_errors + other.n_errors, n_warnings + other.n_warnings
+    first = _first_example(Path(request.training_file))
+    report = Preflight(
+        format=Format.COMPLETION if isinstance(first, CompletionExample) else Format.CHAT,
+        n_rows=survey.n_rows,
+        n_examples=len(survey.lengths),
+        n_overlong=survey.n_overlong,
+        context=context,
+        tokens=survey.statistics(),
+        problems=tuple(problems),
+        n_errors=n_errors,
+        n_warnings=n_warnings,
+        template=_template(first, chat),
+        rendered=_rendered(first, chat),
+    )
+    if not request.estimate or n_errors or report.tokens is None:
+        return report
+    return _estimated(request, report)
+
+
+def _unusable(error: TuneryError) -> Preflight:
+    """The report where the model cannot be used at all."""
+    problem = Problem(line=None, field=None, message=error.message)
+    return Preflight(
+        format=Format.CHAT,
+        n_rows=0,
+        n_examples=0,
+        n_overlong=0,
+        context=0,
+        tokens=None,
+        problems=(problem,),
+        n_errors=1,
+        n_warnings=0,
+    )
+
+
+def _compare(training: Path, validation: Path, survey: Survey) -> None:
+    """Say which rows of the validation file stand in the training file too."""
+    with training.open("rb") as lines:
+        known = {hash(line.strip()) for line in lines}
+    with validation.open("rb") as lines:
+        shared = [
+            number
+            for number, line in enumerate(lines, start=1)
+            if line.strip() and hash(line.strip()) in known
+        ]
+    if shared:
+        named = ", ".join(str(number) for number in shared[:_NAMED_LINES])
+        more = ", …" if len(shared) > _NAMED_LINES else ""
+        survey.say(
+            Problem(
+                line=None,
+                field=None,
+                message=f"{len(shared)} rows of the validation file stand in the training file "
+                f"too, so its loss says little about new ones: lines {named}{more}",
+                level="warning",
+                file="validation",
+            )
+        )
+
+
+def _first_example(path: Path) -> Example | None:
+    """The first row of the file; None where it is none, which the survey has said already."""
+    with path.open("rb") as lines:
+        try:
+            return next((example for _, example in read_examples(lines)), None)
+        except InvalidFile:
+            return None
+
+
+def _rendered(example: Example | None, chat: Chat) -> tuple[tuple[str, bool], ...]:
+    """`example` as the model sees it."""
+    if example is None:
+        return ()
+    try:
+        return tuple(rendered(example, chat).pieces())
+    except TuneryError:
+        # The survey has said what is wrong with the row.
+        return ()
+
+
+def _template(example: Example | None, chat: Chat) -> str | None:
+    """How the chat template is recognised; None where none is used."""
+    if isinstance(example, CompletionExample) or not chat.has_template:
+        return None
+    text = str(chat.tokenizer.chat_template)
+    known = (name for mark, name in _TEMPLATES.items() if mark in text)
+    return next(known, "from the model")
+
+
+def _estimated(request: PreflightRequest, report: Preflight) -> Preflight:
+    """`report` with time and memory, measured on the model itself over some of the rows."""
+    loaded = load_model(request.location)
+    base, chat = Base(loaded.model), Chat(loaded.tokenizer)
+    config = LoraConfig(
+        r=request.r,
+        lora_alpha=request.lora_alpha,
+        lora_dropout=request.lora_dropout,
+        target_modules=request.target_modules,
+    )
+    adapter = Adapter(base.places, config)
+    n_parameters = sum(p.numel() for p in loaded.model.parameters())
+    segments = _probe_rows(request, report, chat, adapter, n_parameters)
+    return msgspec.structs.replace(
+        report,
+        n_parameters=n_parameters,
+        n_trained_parameters=adapter.n_parameters,
+        seconds_per_token=_seconds_per_token(base, adapter, segments),
+        memory_bytes=memory.peak_bytes(base.device),
+        memory_available_bytes=memory.available_bytes(base.device),
+    )
+
+
+def _probe_rows(
+    request: PreflightRequest,
+    report: Preflight,
+    chat: Chat,
+    adapter: Adapter,
+    n_parameters: int,
+) -> list[Segment]:
+    """About one batch, and no more than takes a few seconds: 6 operations a parameter and token."""
+    least, most = _PROBE_TOKENS
+    room = min(most, max(least, int(_PROBE_OPERATIONS / (6 * n_parameters))))
+    n_rows = request.batch_size or auto_batch_size(report.n_examples)
+    segments: list[Segment] = []
+    for row in read_rows(Path(request.training_file), chat, "training"):
+        if len(segments) == n_rows or room <= 0:
+            break
+        if row.encoded is not None and any(row.encoded.learn[1 : report.context]):
+            ids, learn = (torch.tensor(x[:room]) for x in (row.encoded.ids, row.encoded.learn))
+            learn[-1] = True  # a row that was cut short still has something to learn
+            segments.append(Segment(ids=ids, learn=learn, adapter=adapter))
+            room -= len(ids)
+    return segments
+
+
+def _seconds_per_token(base: Base, adapter: Adapter, segments: list[Segment]) -> float:
+    """Time of a step, forward, backward and update, per token of its rows."""
+    optimizer, budget = AdamW(adapter), Budget(_PROBE_TOKENS[1])
+
+    def take_step() -> None:
+        for _ in learn(base, optimizer, [segments], _no_rate, budget):
+            continue
+
+    take_step()  # warms up
+    began, n_steps = time.perf_counter(), 0
+    while n_steps == 0 or time.perf_counter() - began < _PROBE_SECONDS:
+        take_step()
+        n_steps += 1
+    n_tokens = sum(len(segment.ids) for segment in segments)
+    return (time.perf_counter() - began) / (n_steps * n_tokens)
+
+
+def _no_rate(step: int) -> float:
+    """A step of this length changes nothing."""
+    return 0.0
+
+
+def main() -> None:
+    """Answer the request."""
+    logging.basicConfig(level=logging.WARNING)
+    output = own_output()
+    request = msgspec.json.decode(listen(_ignore), type=PreflightRequest)
+    set_threads(request.threads)
+    output.write(msgspec.json.encode(preflight(request)) + b"\n")
+    output.flush()
+
+
+def _ignore(line: bytes) -> None:
+    """There is nothing to say to it but its request."""
+
+
+if __name__ == "__main__":
+    main()
