@@ -22,9 +22,6 @@ _UNDER_X_TUNERY = frozenset(
     {"engine", "learning_rate", "lora_alpha", "lora_dropout", "overlong", "r", "target_modules"}
 )
 
-# Where a body or query names the thing, the request is at fault and not its path.
-_NAMED_IN_BODY = frozenset({"training_file", "validation_file", "model"})
-
 _CLIENT_MUST_NOT_REPEAT = {"x-should-retry": "false"}
 
 
@@ -91,8 +88,6 @@ def _parts(error: TuneryError) -> tuple[int, str, str | None, str | None]:
 
 
 def _not_found(error: NotFound) -> tuple[int, str, str | None, str | None]:
-    if error.param in _NAMED_IN_BODY:
-        return 400, error.message, error.param, "model_not_found" if error.kind == "model" else None
     match error.kind:
         case "job":
             message = f"Could not find fine tune: {error.name}"

@@ -21,7 +21,7 @@ Status = Literal["validating_files", "queued", "running", "succeeded", "failed",
 def _whole_or_auto(value: Any) -> int | Literal["auto"] | None:  # noqa: ANN401
     if value is None or value == "auto":
         return value  # type: ignore[no-any-return]
-    if isinstance(value, int | float) and not isinstance(value, bool) and value == int(value):
+    if isinstance(value, int | float) and not isinstance(value, bool) and value % 1 == 0:
         return int(value)
     raise ValueError(f'{value!r} is neither a whole number nor "auto"')
 
@@ -94,7 +94,7 @@ class MethodBody(BaseModel):
 class XTunery(BaseModel):
     """Our own settings; a key that is none of them is kept, so that it can be refused by name."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
     engine: str | None = None
     dry_run: bool = False

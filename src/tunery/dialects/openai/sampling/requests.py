@@ -111,7 +111,7 @@ def _check(messages: Sequence[Mapping[str, Any]]) -> None:
         return
     where = errors[0].field
     raise InvalidValue(
-        "; ".join(f"{error.field}: {error.message}" for error in errors),
+        "; ".join(f"{error.field or 'messages'} {error.message}" for error in errors),
         # A finding's place may also show the value that stands there.
         param=where.split(" ")[0] if where else "messages",
     )

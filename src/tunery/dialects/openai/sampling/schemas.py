@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 LARGEST_SEED = 2**63 - 1
 MOST_ANSWERS = 128
@@ -34,6 +34,8 @@ class StreamOptions(BaseModel):
 
 class Sampling(BaseModel):
     """What both sampling calls take. Null is the same as leaving it out."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     model: Annotated[str, Field(min_length=1)]
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
