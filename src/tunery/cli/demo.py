@@ -56,7 +56,7 @@ def demo(port: PortOption = None, home: HomeOption = None) -> None:
 def _run(server: LocalServer) -> None:
     client = server.client
     screen().print(f"[green]✓[/] server  {client.url}")
-    model = _train(client)
+    model = _train(server)
     held_out = questions(_lines("held_out.jsonl"))
     base_said = answers(client, BASE, held_out)
     tuned_said = answers(client, model, held_out)
@@ -69,8 +69,9 @@ def _run(server: LocalServer) -> None:
     return server.wait()
 
 
-def _train(client: Client) -> str:
+def _train(server: LocalServer) -> str:
     """Train on the bundled questions, and give back the name of the tuned model."""
+    client = server.client
     with as_file(files("tunery.cli") / "demo_data") as folder:
         training = send(client, folder / "train.jsonl")
         validation = send(client, folder / "validation.jsonl")
@@ -87,7 +88,7 @@ def _train(client: Client) -> str:
         },
     )
     ended = read(show(client, job["id"]), Job)
-    require_success(ended)
+    require_success(ended, next_step=f"What happened stands in {server.log}.")
     took = (ended.finished_at or ended.created_at) - ended.created_at
     screen().print(f"[green]✓[/] trained {ended.fine_tuned_model} in {duration(took)}")
     return str(ended.fine_tuned_model)

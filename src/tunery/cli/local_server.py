@@ -21,6 +21,7 @@ from tunery.settings import Settings
 
 _START_S = 120.0
 _STOP_S = 30.0
+_LOOK_EVERY_S = 0.2
 _LOG_LINES = 10
 
 
@@ -104,7 +105,7 @@ def _wait_until_ready(url: str, process: "subprocess.Popen[bytes]", log: Path) -
         while not _is_ready(url):
             if process.poll() is not None or time.monotonic() > deadline:
                 raise _ended("The server did not start", log)
-            time.sleep(0.1)
+            time.sleep(_LOOK_EVERY_S)
 
 
 def _ended(what: str, log: Path) -> Failure:

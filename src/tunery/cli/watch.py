@@ -58,13 +58,14 @@ def outcome(job: Job) -> None:
     aside().print(f"  Talk to it: tunery models chat '{model}'", soft_wrap=True)
 
 
-def require_success(job: Job) -> None:
+def require_success(job: Job, *, next_step: str | None = None) -> None:
     """Raise a `Failure` that says why, unless `job` succeeded."""
     if job.status != "succeeded":
         why = f": {job.error.message}" if job.error else "."
         raise Failure(
             f"{job.id} {'failed' if job.status == 'failed' else 'was ' + job.status}{why}",
-            next_step=f"`tunery jobs show {job.id}` shows its settings and last events.",
+            next_step=next_step
+            or f"`tunery jobs show {job.id}` shows its settings and last events.",
             code=ExitCode.JOB_FAILED,
         )
 
