@@ -106,7 +106,11 @@ class FolderWriter:
             _make_folder(folder, self._root)
             self._temporary.rename(self._target)
             self._is_open = False
-            _sync_folder(folder)
+            try:
+                _sync_folder(folder)
+            except OSError:
+                self._target.unlink()
+                raise
 
     def discard(self) -> None:
         """Leave nothing behind. After `commit` it does nothing."""

@@ -36,6 +36,11 @@ class Findings:
 
     found: list[Finding] = field(default_factory=list)
 
+    @property
+    def has_errors(self) -> bool:
+        """Whether training cannot use the row."""
+        return any(finding.level == "error" for finding in self.found)
+
     def error(self, path: str | None, message: str) -> None:
         """Something that training cannot do with."""
         self._add(Finding(path, message))

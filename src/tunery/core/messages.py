@@ -18,9 +18,10 @@ _KEYS = (
     "role", "content", "name", "weight", "refusal",
     "tool_calls", "tool_call_id", "function_call",
 )  # fmt: skip
+_SAID = ("content", "tool_calls", "refusal", "function_call")
 _NOT_TEXT = {
-    "image_url": "images", "image": "images", "input_image": "images", "input_audio": "sound",
-    "file": "attached files", "video": "video", "video_url": "video",
+    "image_url": "images", "image": "images", "input_image": "images", "input_audio": "sounds",
+    "file": "attached files", "video": "videos", "video_url": "videos",
 }  # fmt: skip
 
 Object = Mapping[str, object]
@@ -38,14 +39,14 @@ def check_messages(
     elif not value:
         findings.error(path, "is empty: there is nothing to learn here")
     else:
-        n_before = len(findings.found)
         for index, message in enumerate(value):
             check_message(message, f"{path}[{index}]", findings)
         check_tool_answers(value, path, findings)
         # A wrong role is likely the assistant's: two complaints about one slip help nobody.
-        if taught and len(findings.found) == n_before:
+        if taught and not findings.has_errors:
             _check_taught(value, path, findings)
-        _check_last(value, path, findings, ends)
+        if not findings.has_errors:
+            _check_last(value, path, findings, ends)
 
 
 def check_message(message: object, path: str, findings: Findings) -> None:
@@ -134,8 +135,7 @@ def _check_content(message: Object, path: str, findings: Findings) -> None:
 
 
 def _may_be_silent(message: Object) -> bool:
-    said = ("tool_calls", "function_call", "refusal")
-    return message.get("role") == "assistant" and any(message.get(key) for key in said)
+    return message.get("role") == "assistant" and any(message.get(key) for key in _SAID)
 
 
 def _missing_content(message: Object, where: str, findings: Findings) -> None:
@@ -228,19 +228,23 @@ def is_object_json(text: str) -> bool:
 
 def _check_taught(messages: Sequence[Object], path: str, findings: Findings) -> None:
     answers = [message for message in messages if message["role"] == "assistant"]
-    said = ("content", "tool_calls", "refusal", "function_call")
+    spoken = [message for message in answers if any(message.get(key) for key in _SAID)]
     if not answers:
-        findings.error(None, "no assistant message: nothing to learn here")
+        why = "no assistant message"
+    elif not spoken:
+        why = "every assistant message is empty"
     elif all(message.get("weight") == 0 for message in answers):
-        findings.error(path, "every assistant message has weight 0: nothing to learn here")
-    elif not any(message.get(key) for message in answers for key in said):
-        findings.error(path, "every assistant message is empty: nothing to learn here")
-    elif not any(m.get("weight") != 0 and any(m.get(key) for key in said) for m in answers):
-        findings.error(path, "no assistant message with words has weight 1: nothing to learn here")
+        why = "every assistant message has weight 0"
+    elif all(message.get("weight") == 0 for message in spoken):
+        why = "every assistant message with words has weight 0"
+    else:
+        return
+    if path == "messages":
+        findings.error(None, f"{why}: nothing to learn here")
+    else:
+        findings.error(path, f"teaches nothing: {why}")
 
 
-def _check_last(messages: Sequence[object], path: str, findings: Findings, ends: str) -> None:
-    last = messages[-1]
-    role = last.get("role") if isinstance(last, dict) else None
-    if role != ends and role in ROLES and not any(f.level == "error" for f in findings.found):
-        findings.warn(f"{path}[{len(messages) - 1}]", f"is the last and not the {ends}'s")
+def _check_last(messages: Sequence[Object], path: str, findings: Findings, ends: str) -> None:
+    if (role := messages[-1]["role"]) != ends:
+        findings.warn(f"{path}[{len(messages) - 1}]", f"is the last message, and the {role}'s")

@@ -1,99 +1,130 @@
-"""The fast reading of a row: a strict decoder that takes good rows, and vouches for them.
+"""The fast reading of rows: strict decoders that take plain good ones, and vouch for them.
 
-With what it takes the slow reading (`core/rows.py`) finds no fault. What it does not take may still
-be good: the slow reading decides.
+With what they take the slow reading (`core/rows.py`) finds no fault; a row that they do not take
+may still be good. Whole blocks of rows go through at once: the loop over them is in C.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Annotated, Literal
 
 import msgspec
 
-from tunery.core.examples import REFUSALS, Message
+from tunery.core.examples import REFUSALS
 from tunery.core.files import Format
 
-_PLAIN_ROLES = frozenset({"system", "developer", "user", "assistant"})
+
+class _System(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    gc=False,
+    forbid_unknown_fields=True,
+    tag_field="role",
+    tag="system",
+):
+    content: str
+    name: str | None = None
 
 
-class _Message(Message, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True):
-    """A message without keys that training does not read."""
+class _Developer(_System, frozen=True, kw_only=True, gc=False, tag="developer"):
+    pass
+
+
+class _User(_System, frozen=True, kw_only=True, gc=False, tag="user"):
+    pass
+
+
+class _Assistant(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    gc=False,
+    forbid_unknown_fields=True,
+    tag_field="role",
+    tag="assistant",
+):
+    content: Annotated[str, msgspec.Meta(min_length=1)]
+    name: str | None = None
+    weight: Literal[0, 1] | None = None
+
+
+_Messages = Annotated[
+    tuple[_System | _Developer | _User | _Assistant, ...], msgspec.Meta(min_length=1)
+]
 
 
 class _Chat(msgspec.Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True):
-    messages: tuple[_Message, ...]
+    messages: _Messages
     parallel_tool_calls: bool | None = None
-    tools: msgspec.Raw | None = None
 
 
 class _Completion(msgspec.Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True):
     prompt: str
-    completion: str
+    completion: Annotated[str, msgspec.Meta(min_length=1)]
 
 
-_chat = msgspec.json.Decoder(_Chat).decode
-_completion = msgspec.json.Decoder(_Completion).decode
+_chats = msgspec.json.Decoder(_Chat).decode_lines
+_completions = msgspec.json.Decoder(_Completion).decode_lines
 
 
-def is_plainly_good(line: bytes, format: Format) -> bool:
-    """Whether `line` is surely a good row of a file of `format`, without tools."""
-    check = _CHECKS.get(format)
-    try:
-        return check is not None and check(line)
-    except REFUSALS:
-        return False
+def digests(block: bytes, format: Format) -> Sequence[int] | None:
+    """A digest of each row in `block`, where all of them are plain and good; else None.
 
-
-def refusal(line: bytes, format: Format | None) -> str | None:
-    """What the decoder itself says of a line; None where it takes it."""
-    try:
-        (_completion if format is Format.COMPLETION else _chat)(line)
-    except REFUSALS as error:
-        return str(error)
-    return None
-
-
-def _is_good_chat(line: bytes) -> bool:
-    row = _chat(line)
-    messages = row.messages
-    return (
-        row.tools is None
-        and len(messages) > 0
-        and messages[-1].role == "assistant"
-        and _has_each_key_once(line, len(messages))
-        and all(map(_is_plain, messages))
-        and any(message.is_taught for message in messages)
-    )
-
-
-def _has_each_key_once(line: bytes, n_messages: int) -> bool:
-    """Whether no key that matters stands twice, where the decoder would take the last.
-
-    Inside of a string the quotes are escaped, so that hardly anything but keys is counted; a row
-    with something else is left to the slow reading.
+    Equal rows have equal digests of 64 bits, within this process. `block` holds whole lines, with
+    no line feed at its end.
     """
-    return (
-        line.count(b'"role"') == n_messages
-        and line.count(b'"content"') == n_messages
-        and line.count(b'"messages"') == 1
-    )
+    read = _READERS.get(format)
+    if read is None or not block.startswith(b"{"):
+        return None
+    try:
+        rows = read(block)
+    except REFUSALS:
+        return None
+    return [hash(row) for row in rows] if rows and _is_one_per_line(block, len(rows)) else None
 
 
-def _is_plain(message: Message) -> bool:
-    return (
-        type(message.content) is str
-        and message.role in _PLAIN_ROLES
-        and message.tool_calls is None
-        and message.function_call is None
-        and (message.weight is None or message.role == "assistant")
-    )
+def _is_one_per_line(block: bytes, n_rows: int) -> bool:
+    """Whether each line of `block` is one of its `n_rows` objects.
+
+    The decoder would also take two objects on one line, and one that runs over two. But no object
+    has a `}` before a line feed and a `{` behind it; so where every line ends and begins with
+    these, an object never runs on, and as many objects as lines means one on each.
+    """
+    ends = b"}\r" if block.endswith(b"\r") else b"}"
+    if not block.endswith(ends):
+        return False
+    boundary = ends + b"\n{"
+    n_lines, feed = 1, block.find(b"\n")
+    while feed >= 0 and block[feed - len(ends) : feed + 2] == boundary:
+        n_lines += 1
+        feed = block.find(b"\n", feed + 1)
+    return feed < 0 and n_lines == n_rows
 
 
-def _is_good_completion(line: bytes) -> bool:
-    row = _completion(line)
-    once = line.count(b'"prompt"') == 1 and line.count(b'"completion"') == 1
-    return once and row.completion != ""
+def _read_chats(block: bytes) -> Sequence[_Chat]:
+    """The conversations in `block`; none where some might have a fault."""
+    rows = _chats(block)
+    n_messages = 0
+    for row in rows:
+        last = row.messages[-1]
+        if type(last) is not _Assistant or last.weight == 0:
+            return ()
+        n_messages += len(row.messages)
+    # Of two equal keys the decoder takes the last; but where there are as many of these keys as
+    # messages none stands twice. Inside of a string the quotes are escaped, so that hardly anything
+    # but keys is counted. (Two "messages" would have had messages each, and two roles are taken
+    # only where they are the same.)
+    return rows if block.count(b'"content"') == n_messages else ()
 
 
-_CHECKS: dict[Format, Callable[[bytes], bool]] = {
-    Format.CHAT: _is_good_chat,
-    Format.COMPLETION: _is_good_completion,
+def _read_completions(block: bytes) -> Sequence[_Completion]:
+    """The prompts and completions in `block`; none where some might have a fault."""
+    rows = _completions(block)
+    keys = (b'"prompt"', b'"completion"')
+    return rows if all(block.count(key) == len(rows) for key in keys) else ()
+
+
+_READERS: dict[Format, Callable[[bytes], Sequence[_Chat | _Completion]]] = {
+    Format.CHAT: _read_chats,
+    Format.COMPLETION: _read_completions,
 }

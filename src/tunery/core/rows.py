@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from tunery.core.files import Format
 from tunery.core.findings import Findings, kind, near
 from tunery.core.messages import Object, check_keys, check_messages
@@ -35,7 +37,11 @@ class Explained:
 
 
 class NotJson(ValueError):
-    """The line is no JSON that anybody would agree on; the message says why."""
+    """The line cannot be read as JSON; the message says why."""
+
+
+class KeyTwice(NotJson):
+    """An object names a key twice, and readers differ in which value they take."""
 
 
 def explain(line: bytes, expected: Format | None) -> Explained:
@@ -45,7 +51,7 @@ def explain(line: bytes, expected: Format | None) -> Explained:
         row = parse(line)
     except NotJson as error:
         findings.error(None, str(error))
-        return Explained(None, findings, is_object=False)
+        return Explained(None, findings, is_object=isinstance(error, KeyTwice))
     return explain_row(row, expected, findings)
 
 
@@ -76,15 +82,18 @@ def parse(line: bytes) -> object:
         byte = f"byte {error.start + 1} (0x{line[error.start]:02X})"
         raise NotJson(f"not UTF-8: {byte} begins no character; save the file as UTF-8") from error
     try:
-        return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        row = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        msgspec.json.decode(line)  # What trainers read rows with; it is stricter in places.
     except NotJson:
         raise
     except RecursionError as error:
         raise NotJson("nested too deeply") from error
     except json.JSONDecodeError as error:
         raise NotJson(f"not JSON: {error.msg} at column {error.colno}{_hint(text)}") from error
-    except ValueError as error:
-        raise NotJson(f"not JSON that can be read: {error}") from error
+    except (ValueError, msgspec.DecodeError) as error:
+        half = "half of a surrogate pair" if "\\ud" in text.lower() else error
+        raise NotJson(f"not JSON that can be read: {half}") from error
+    return row
 
 
 def detect(row: Object, expected: Format | None) -> Format | None:
@@ -107,7 +116,7 @@ def _chat_or_reinforcement(row: Object, expected: Format | None) -> Format:
     if expected is Format.CHAT:
         return Format.CHAT
     if expected is Format.REINFORCEMENT:
-        return Format.REINFORCEMENT if asks or not roles else Format.CHAT
+        return Format.CHAT if "assistant" in roles else Format.REINFORCEMENT
     others = [key for key in row if key not in _CHAT_KEYS and near(key, _CHAT_KEYS) is None]
     return Format.REINFORCEMENT if asks and others else Format.CHAT
 
@@ -190,7 +199,7 @@ def _unique(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
     if len(row) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise NotJson(f'the key "{twice[:80]}" stands twice in one object; which one counts?')
+        raise KeyTwice(f'the key "{twice[:80]}" stands twice in one object; which one counts?')
     return row
 
 
