@@ -108,7 +108,7 @@ def test_a_bad_file_fails_the_job_with_every_problem_in_its_error(tmp_path: Path
 
     assert job.error is not None
     assert job.error.code == "invalid_training_file"
-    assert "line 3 messages[0].role" in job.error.message
+    assert "line 3: messages[0].role" in job.error.message
     assert "line 9" in job.error.message
 
 

@@ -180,7 +180,8 @@ class LocalEngine:
             location=self._catalog.resolve(job.base_model).location,
             training_file=self._path(job.training_file),
             validation_file=job.validation_file and self._path(job.validation_file),
-            blobs=str(self._blobs.path("")),
+            # A key is a path below this folder, on this machine.
+            blobs=str(self._blobs.path("runs").parent),
             folder=run.folder,
             hyperparameters=job.resolved,
             r=job.lora.r,

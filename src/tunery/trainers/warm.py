@@ -12,7 +12,6 @@ It ends when its own standard input closes. Its children watch theirs.
 import gc
 import importlib
 import os
-import runpy
 import selectors
 import signal
 import socket
@@ -26,9 +25,16 @@ _SLOW_IMPORTS = (
     "transformers.models.auto.tokenization_auto",
     "transformers.models.llama.modeling_llama",
     "transformers.masking_utils",
+    "tunery.trainers.__main__",
+    "tunery.trainers.failures",
     "tunery.trainers.preflight",
     "tunery.trainers.text_sft",
 )
+_MAIN = {
+    "tunery.trainers": "tunery.trainers.__main__",
+    "tunery.trainers.preflight": "tunery.trainers.preflight",
+}
+"""What may be run, and the module whose `main` that is."""
 READY = b"ready\n"
 
 
@@ -99,7 +105,7 @@ class _Parent:
             os.close(end)
         code = 1
         try:
-            _run(module)
+            importlib.import_module(_MAIN[module]).main()
             code = 0
         except SystemExit as ended:
             code = ended.code if isinstance(ended.code, int) else 1
@@ -125,14 +131,6 @@ class _Parent:
                 continue
             finally:
                 connection.close()
-
-
-def _run(module: str) -> None:
-    sys.stdin = open(0, closefd=False)  # noqa: SIM115 - it lives as long as the process
-    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
-    sys.stderr = open(2, "w", closefd=False, buffering=1)  # noqa: SIM115
-    sys.argv = [module]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
 def _ignore(number: int, frame: FrameType | None) -> None:
