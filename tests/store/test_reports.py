@@ -1,0 +1,411 @@
+"""What engines report, in every store."""
+
+import math
+from dataclasses import replace
+from datetime import timedelta
+
+import msgspec
+import pytest
+
+from tests.store.conftest import Stage
+from tests.store.values import (
+    FINISHED,
+    GOOD,
+    RESOLVED,
+    START,
+    a_file,
+    added,
+    claimed,
+    running,
+    saved,
+    stale,
+    steps,
+)
+from tunery.core.errors import InvalidTransition, LeaseLost, NotFound
+from tunery.core.events import Event, NewEvent
+from tunery.core.job import JobError, JobStatus
+from tunery.core.pages import PageRequest
+from tunery.core.ports import Run, Store, Validated
+from tunery.core.progress import Alive, Died, Failed, Note, Paused
+
+ALL = PageRequest(limit=1000)
+SAID = NewEvent(message="as asked")
+DIED = Died(message="The trainer was killed by signal 9.")
+
+
+def events(store: Store, run: Run) -> list[Event]:
+    """Oldest first."""
+    page = PageRequest(limit=1000, ascending=True)
+    return list(store.events("ours", run.job.id, page).items)
+
+
+def listed(store: Store, run: Run) -> list[int]:
+    """The steps of the listed checkpoints, newest first."""
+    return [each.step for each in store.checkpoints("ours", run.job.id, ALL).items]
+
+
+def test_each_step_is_recorded_once_with_all_its_figures(store: Store) -> None:
+    run = running(store)
+    measured = [*steps(1, 2), *steps(3, 3, valid_loss=0.25)]
+    assert store.apply(run.lease, measured) is JobStatus.RUNNING
+    store.apply(run.lease, steps(2, 4))
+    assert list(store.metrics(run.job.id)) == [*measured, *steps(4, 4)]
+    told = [event for event in events(store, run) if event.type == "metrics"]
+    assert [event.message for event in told] == [
+        "Step 1/100: training loss=1.00",
+        "Step 2/100: training loss=0.50",
+        "Step 3/100: training loss=0.33, validation loss=0.25",
+        "Step 4/100: training loss=0.25",
+    ]
+    assert told[2].data is not None
+    assert told[2].data["full_valid_loss"] == 0.25
+
+
+def test_steps_move_the_job_along(store: Store) -> None:
+    run = running(store)
+    store.apply(run.lease, steps(1, 3))
+    job = store.job("ours", run.job.id)
+    assert (job.last_step, job.trained_tokens) == (3, 30)
+    assert job.estimated_finish == START + timedelta(seconds=60)
+
+
+def test_steps_taken_again_change_nothing_but_the_estimate(stage: Stage) -> None:
+    run = running(stage.store)
+    stage.store.apply(run.lease, steps(1, 5))
+    stage.advance(10)
+    said = len(events(stage.store, run))
+    stage.store.apply(run.lease, steps(3, 4))
+    job = stage.store.job("ours", run.job.id)
+    assert (job.last_step, job.trained_tokens) == (5, 50)
+    assert job.estimated_finish == START + timedelta(seconds=70)
+    assert len(events(stage.store, run)) == said
+
+
+def test_a_job_that_does_not_run_has_no_estimate(store: Store) -> None:
+    run = running(store)
+    store.apply(run.lease, steps(1, 1))
+    store.move_job("ours", run.job.id, JobStatus.PAUSED, SAID)
+    assert store.job("ours", run.job.id).estimated_finish is None
+    store.apply(run.lease, steps(2, 2))
+    job = store.job("ours", run.job.id)
+    assert (job.estimated_finish, job.last_step) == (None, 2)
+
+
+def test_a_loss_that_is_no_number_is_recorded_as_none(store: Store) -> None:
+    run = running(store)
+    [metrics] = steps(1, 1)
+    store.apply(run.lease, [msgspec.structs.replace(metrics, train_loss=math.nan)])
+    [recorded] = store.metrics(run.job.id)
+    assert math.isnan(recorded.train_loss)
+
+
+def test_silence_changes_nothing(store: Store) -> None:
+    run = running(store)
+    before = store.job("ours", run.job.id)
+    said = events(store, run)
+    assert store.apply(run.lease, [Alive()]) is JobStatus.RUNNING
+    assert store.apply(run.lease, []) is JobStatus.RUNNING
+    assert (store.job("ours", run.job.id), events(store, run)) == (before, said)
+
+
+def test_a_note_becomes_an_event(store: Store) -> None:
+    run = running(store)
+    store.apply(run.lease, [Note(message="2 rows \0 dropped", level="warn")])
+    newest = events(store, run)[-1]
+    assert (newest.level, newest.message) == ("warn", "2 rows � dropped")
+
+
+def test_a_report_is_recorded_whole_or_not_at_all(store: Store) -> None:
+    run = running(store)
+    said = events(store, run)
+    with pytest.raises(LeaseLost):
+        store.apply(run.lease, [*steps(1, 2), saved(2), Paused(), *steps(3, 3)])
+    assert events(store, run) == said
+    assert listed(store, run) == []
+    assert store.apply(run.lease, [Alive()]) is JobStatus.RUNNING
+
+
+def test_validation_says_what_it_found_and_lets_go(store: Store) -> None:
+    added(store)
+    run = claimed(store)
+    notes = (NewEvent(message="row 3 repeats row 1", level="warn"),)
+    store.validated(run.lease, Validated(resolved=RESOLVED, total_steps=9, notes=notes))
+    assert [event.message for event in events(store, run)[1:]] == [
+        "row 3 repeats row 1",
+        "Files validated, moving job to queued state",
+    ]
+    with pytest.raises(LeaseLost):
+        store.validated(run.lease, GOOD)
+
+
+def test_a_running_job_is_not_validated_again(store: Store) -> None:
+    run = running(store)
+    with pytest.raises(InvalidTransition, match="running"):
+        store.validated(run.lease, GOOD)
+
+
+def test_bad_files_fail_the_job_while_it_is_validated(store: Store) -> None:
+    added(store)
+    run = claimed(store)
+    failed = Failed(code="invalid_training_file", message="line 3: no role", param="training_file")
+    assert store.apply(run.lease, [failed]) is JobStatus.FAILED
+    job = store.job("ours", run.job.id)
+    assert job.error == JobError(
+        code="invalid_training_file", message="line 3: no role", param="training_file"
+    )
+    assert (job.finished_at, job.started_at) == (START, None)
+    assert (events(store, run)[-1].level, events(store, run)[-1].message) == (
+        "error",
+        "line 3: no role",
+    )
+    assert store.claim("worker-2", 30) is None
+
+
+def test_a_failed_run_ends_the_job(store: Store) -> None:
+    run = running(store)
+    store.apply(run.lease, steps(1, 1))
+    assert store.apply(run.lease, [Failed(code="nan", message="NaN")]) is JobStatus.FAILED
+    assert store.job("ours", run.job.id).estimated_finish is None
+    with pytest.raises(LeaseLost):
+        store.apply(run.lease, [Alive()])
+
+
+def test_a_checkpoint_can_be_listed_and_called(store: Store) -> None:
+    run = running(store)
+    report = saved(5, valid_loss=0.5)
+    store.apply(run.lease, [*steps(1, 5), report])
+    [checkpoint] = store.checkpoints("ours", run.job.id, ALL).items
+    model = f"ft:tiny-chat:org-a:cats:{run.job.id[-8:]}"
+    assert checkpoint.model == f"{model}:ckpt-step-5"
+    assert (checkpoint.step, checkpoint.folder) == (5, report.folder)
+    assert (checkpoint.metrics, checkpoint.created_at) == (report.metrics, START)
+    assert checkpoint.id.startswith("ftckpt_")
+    assert store.checkpoint("ours", model, 5) == checkpoint
+    with pytest.raises(NotFound):
+        store.checkpoint("ours", model, 4)
+    with pytest.raises(NotFound):
+        store.checkpoint("theirs", model, 5)
+    assert events(store, run)[-1].message == "Checkpoint created at step 5"
+
+
+def test_the_best_and_the_last_three_checkpoints_are_kept(store: Store) -> None:
+    run = running(store)
+    losses = {10: 0.9, 20: 0.3, 30: 0.5, 40: 0.6, 50: 0.7, 60: 0.8}
+    for step, loss in losses.items():
+        store.apply(run.lease, [saved(step, valid_loss=loss)])
+    assert listed(store, run) == [60, 50, 40, 20]
+    retired = store.retired_checkpoints(run.job.id)
+    assert [each.step for each in retired] == [10, 30]
+    for checkpoint in retired:
+        store.forget_checkpoint(checkpoint)
+    assert list(store.retired_checkpoints(run.job.id)) == []
+    assert listed(store, run) == [60, 50, 40, 20]
+
+
+def test_without_a_validation_loss_the_last_three_are_kept(store: Store) -> None:
+    run = running(store)
+    store.apply(run.lease, [saved(step) for step in range(1, 6)])
+    assert listed(store, run) == [5, 4, 3]
+    assert [each.step for each in store.retired_checkpoints(run.job.id)] == [1, 2]
+
+
+def test_a_listed_checkpoint_is_not_forgotten(store: Store) -> None:
+    run = running(store)
+    store.apply(run.lease, [saved(1)])
+    store.forget_checkpoint(store.checkpoints("ours", run.job.id, ALL).items[0])
+    assert listed(store, run) == [1]
+
+
+def test_checkpoints_are_paged_newest_first(store: Store) -> None:
+    run = running(store)
+    store.apply(run.lease, [saved(step) for step in (1, 2, 3)])
+    first = store.checkpoints("ours", run.job.id, PageRequest(limit=2))
+    assert [each.step for each in first.items] == [3, 2]
+    assert first.has_more
+    behind = PageRequest(limit=2, after=first.items[-1].id)
+    last = store.checkpoints("ours", run.job.id, behind)
+    assert ([each.step for each in last.items], last.has_more) == ([1], False)
+    assert store.checkpoints("ours", run.job.id, PageRequest(limit=2, after="x")).items == ()
+    assert store.checkpoints("ours", run.job.id, PageRequest(limit=0)).items == ()
+
+
+def test_a_step_saved_again_replaces_the_first(store: Store) -> None:
+    run = running(store)
+    store.apply(run.lease, [saved(3, folder="runs/j/2/3"), Paused()])
+    again = claimed(store)
+    store.apply(again.lease, [saved(3, folder="runs/j/3/3"), Paused()])
+    assert listed(store, run) == [3]
+    assert [each.folder for each in store.retired_checkpoints(run.job.id)] == ["runs/j/2/3"]
+    last = claimed(store).resume_from
+    assert last is not None
+    assert last.folder == "runs/j/3/3"
+
+
+def test_a_run_that_lets_go_is_queued_again(store: Store) -> None:
+    run = running(store)
+    assert store.apply(run.lease, [*steps(1, 2), saved(2), Paused()]) is JobStatus.QUEUED
+    job = store.job("ours", run.job.id)
+    assert (job.status, job.estimated_finish, job.finished_at) == (JobStatus.QUEUED, None, None)
+    assert events(store, run)[-1].message == "Job moved to queued state; it goes on from step 2"
+
+
+def test_a_validation_that_lets_go_is_done_again(store: Store) -> None:
+    added(store)
+    run = claimed(store)
+    assert store.apply(run.lease, [Paused()]) is JobStatus.VALIDATING_FILES
+    assert claimed(store).lease.token == 2
+
+
+def test_a_trainer_that_dies_is_started_again_from_its_checkpoint(store: Store) -> None:
+    run = running(store)
+    assert store.apply(run.lease, [*steps(1, 5), saved(4), DIED]) is JobStatus.QUEUED
+    newest = events(store, run)[-1]
+    assert (newest.level, newest.message) == (
+        "warn",
+        "The trainer was killed by signal 9. The job goes on from step 4",
+    )
+    again = claimed(store)
+    assert again.resume_from is not None
+    assert again.resume_from.step == 4
+
+
+def test_a_fourth_death_without_a_new_checkpoint_fails_the_job(store: Store) -> None:
+    run = running(store)
+    for _ in range(3):
+        assert store.apply(run.lease, [DIED]) is JobStatus.QUEUED
+        assert events(store, run)[-1].message.endswith("The job goes on from the start")
+        run = claimed(store)
+    assert store.apply(run.lease, [DIED]) is JobStatus.FAILED
+    error = store.job("ours", run.job.id).error
+    assert error is not None
+    assert error.code == "trainer_died"
+    assert "died 4 times" in error.message
+    assert "signal 9" in error.message
+    assert events(store, run)[-1].level == "error"
+
+
+def test_a_new_checkpoint_forgives_the_deaths_before(store: Store) -> None:
+    run = running(store)
+    for step in (1, 2, 3, 4, 5):
+        assert store.apply(run.lease, [saved(step), DIED]) is JobStatus.QUEUED
+        run = claimed(store)
+
+
+def test_the_same_checkpoint_again_forgives_nothing(store: Store) -> None:
+    run = running(store)
+    store.apply(run.lease, [saved(1)])
+    for _ in range(3):
+        assert store.apply(run.lease, [saved(1), DIED]) is JobStatus.QUEUED
+        run = claimed(store)
+    assert store.apply(run.lease, [saved(1), DIED]) is JobStatus.FAILED
+
+
+def test_a_lost_worker_is_not_a_dead_trainer(stage: Stage) -> None:
+    running(stage.store)
+    for _ in range(6):
+        stage.advance(31)
+        assert claimed(stage.store).job.status is JobStatus.RUNNING
+
+
+def test_a_paused_job_stays_paused_when_its_trainer_dies(store: Store) -> None:
+    run = running(store)
+    store.move_job("ours", run.job.id, JobStatus.PAUSED, SAID)
+    assert store.apply(run.lease, [DIED]) is JobStatus.PAUSED
+
+
+def test_a_job_paused_at_the_last_moment_finishes_once_it_is_resumed(store: Store) -> None:
+    run = running(store)
+    store.apply(run.lease, [saved(100)])
+    store.move_job("ours", run.job.id, JobStatus.PAUSED, SAID)
+    assert store.apply(run.lease, [FINISHED]) is JobStatus.PAUSED
+    assert list(store.models("ours")) == []
+    store.move_job("ours", run.job.id, JobStatus.QUEUED, SAID)
+    again = claimed(store)
+    assert again.resume_from is not None
+    assert store.apply(again.lease, [FINISHED]) is JobStatus.SUCCEEDED
+
+
+def test_a_finished_job_takes_no_more_reports(store: Store) -> None:
+    run = running(store)
+    assert store.apply(run.lease, [FINISHED]) is JobStatus.SUCCEEDED
+    with pytest.raises(LeaseLost):
+        store.apply(run.lease, [FINISHED])
+    assert len(store.models("ours")) == 1
+
+
+def test_a_result_file_belongs_to_the_job(store: Store) -> None:
+    run = running(store)
+    file = a_file(purpose="fine-tune-results", filename="step_metrics.csv")
+    store.publish_result_file(run.lease, file)
+    store.apply(run.lease, [FINISHED])
+    assert store.file("ours", file.id) == file
+    assert store.job("ours", run.job.id).result_files == (file.id,)
+
+
+def test_a_result_file_of_an_attempt_that_was_cut_off_is_replaced(stage: Stage) -> None:
+    run = running(stage.store)
+    first, second = (a_file(filename="step_metrics.csv") for _ in range(2))
+    other = a_file(filename="report.json")
+    stage.store.publish_result_file(run.lease, first)
+    stage.store.publish_result_file(run.lease, other)
+    stage.advance(31)
+    run = claimed(stage.store)
+    stage.store.publish_result_file(run.lease, second)
+    assert stage.store.job("ours", run.job.id).result_files == (other.id, second.id)
+    assert [each.id for each in stage.store.discardable_files()] == [first.id]
+
+
+def test_a_zombie_publishes_no_result_file(store: Store) -> None:
+    run = running(store)
+    file = a_file(filename="step_metrics.csv")
+    with pytest.raises(LeaseLost):
+        store.publish_result_file(stale(run.lease), file)
+    with pytest.raises(NotFound):
+        store.file("ours", file.id)
+    assert store.job("ours", run.job.id).result_files == ()
+
+
+def test_tuned_models_are_listed_newest_first(store: Store) -> None:
+    names = []
+    for _ in range(2):
+        run = running(store)
+        store.apply(run.lease, [FINISHED])
+        names.append(store.job("ours", run.job.id).fine_tuned_model)
+    assert [model.name for model in store.models("ours")] == names[::-1]
+    assert list(store.models("theirs")) == []
+
+
+def test_a_deleted_model_and_its_checkpoints_are_unknown(store: Store) -> None:
+    run = running(store)
+    store.apply(run.lease, [saved(1), saved(2), FINISHED])
+    name = store.job("ours", run.job.id).fine_tuned_model
+    assert name is not None
+    for project, unknown in (("theirs", name), ("ours", "ft:none"), ("ours", "tiny-chat")):
+        with pytest.raises(NotFound, match=unknown):
+            store.delete_model(project, unknown)
+    model = store.model("ours", name)
+    assert store.delete_model("ours", name) == model
+    for step in (1, 2):
+        with pytest.raises(NotFound):
+            store.checkpoint("ours", name, step)
+    for act in (store.model, store.delete_model):
+        with pytest.raises(NotFound, match=name):
+            act("ours", name)
+    assert list(store.models("ours")) == []
+    assert listed(store, run) == []
+    assert [each.step for each in store.retired_checkpoints(run.job.id)] == [1, 2]
+    assert store.job("ours", run.job.id).fine_tuned_model == name
+
+
+def test_two_jobs_of_one_name_both_finish(store: Store) -> None:
+    """The name ends in 8 of the job's digits, which two jobs may share."""
+    job = added(store)
+    twin = replace(job, id=f"ftjob-{'f' * 16}{job.id[-8:]}")
+    store.add_job(twin, [], None)
+    runs = [claimed(store), claimed(store)]
+    for run in runs:
+        store.validated(run.lease, GOOD)
+    for _ in range(2):
+        assert store.apply(claimed(store).lease, [FINISHED]) is JobStatus.SUCCEEDED
+    assert len(store.models("ours")) == 2
+    assert store.model("ours", store.models("ours")[0].name) == store.models("ours")[0]
