@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import resource
 import sys
@@ -21,8 +20,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def let_go(device: torch.device) -> None:
-    """Give back what is no longer used, so that a smaller try has room."""
-    gc.collect()
+    """Give back what is cached but no longer used, so that a smaller try has room."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -80,10 +79,19 @@ def read_rows(path: Path, chat: Chat, which: Which) -> Iterator[Row]:
     Raises:
         InvalidFile: a line is no training example at all.
     """
+    rows: list[tuple[int, Example]] = []
     with path.open("rb") as lines:
-        examples = read_examples(lines)
-        while rows := list(islice(examples, _ROWS_AT_A_TIME)):
+        try:
+            for row in read_examples(lines):
+                rows.append(row)
+                if len(rows) == _ROWS_AT_A_TIME:
+                    yield from _tokenised(rows, chat, which)
+                    rows = []
+        except InvalidFile:
+            # What stands before the bad line has its own right to be looked at.
             yield from _tokenised(rows, chat, which)
+            raise
+    yield from _tokenised(rows, chat, which)
 
 
 def rendered(example: Example, chat: Chat) -> Rendered:

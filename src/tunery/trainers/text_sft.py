@@ -363,11 +363,11 @@ def _beginning(request: RunRequest, examples: Examples) -> Position:
 def _about_data(examples: Examples) -> list[Note]:
     """What of the file is not learnt from as it stands."""
     said = [
-        (examples.n_dropped, "are longer than the model takes and were left out"),
-        (examples.n_cut, "are longer than the model takes and were cut"),
-        (examples.n_silent, "teach nothing and were left out"),
+        (examples.n_dropped, "Left out because they are longer than the model takes"),
+        (examples.n_cut, "Cut to what the model takes"),
+        (examples.n_silent, "Left out because they teach nothing"),
     ]
-    return [Note(level="warn", message=f"{n} rows {what}.") for n, what in said if n]
+    return [Note(level="warn", message=f"{what}: {n} rows.") for n, what in said if n]
 
 
 def _resume(training: Training) -> list[Note]:
