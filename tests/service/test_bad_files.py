@@ -3,12 +3,14 @@ from pathlib import Path
 import pytest
 
 from tests.service.bad_files import BAD_FILES, GOOD, line
-from tests.service.filestore import DictFileStore, StandingClock
+from tests.store.values import MovableClock
 from tunery.blobs.folder import FolderBlobs
 from tunery.core.access import Caller
 from tunery.core.errors import InvalidFile, InvalidValue
+from tunery.core.pages import PageRequest
 from tunery.service.files import Files
 from tunery.service.intake import FileRequest
+from tunery.store.memory import MemoryStore
 
 CALLER = Caller(organization_id="o", project_id="p", user_id="u", key_id="k")
 
@@ -23,9 +25,9 @@ def left_in(root: Path) -> list[Path]:
     return [path for path in root.rglob("*") if path.is_file()]
 
 
-def upload(root: Path, data: bytes, filename: str = "train.jsonl") -> DictFileStore:
-    clock = StandingClock()
-    store = DictFileStore(clock)
+def upload(root: Path, data: bytes, filename: str = "train.jsonl") -> MemoryStore:
+    clock = MovableClock()
+    store = MemoryStore(clock)
     files = Files(store, FolderBlobs(root), clock, max_file_bytes=64 * 1024**2)
     intake = files.begin(CALLER, purpose="fine-tune")
     try:
@@ -69,6 +71,6 @@ def test_the_first_words_are_those_of_the_official_service(tmp_path: Path) -> No
 @pytest.mark.parametrize("filename", ["train.jsonl", "TRAIN.JSONL", "upload", "größe 1.jsonl"])
 def test_a_good_file_is_kept(filename: str, tmp_path: Path) -> None:
     store = upload(tmp_path, line(GOOD) * 3, filename)
-    (file,) = store.rows.values()
+    (file,) = store.files("p", PageRequest(limit=2), purpose=None).items
     assert (file.filename, file.n_rows) == (filename, 3)
     assert [path.read_bytes() for path in left_in(tmp_path)] == [line(GOOD) * 3]

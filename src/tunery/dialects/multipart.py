@@ -8,6 +8,7 @@ from typing import Generic, Protocol, TypeVar
 
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 
 from tunery.dialects.form import FormParser
 
@@ -53,7 +54,7 @@ async def receive_form(
     sink: AnySink | None = None
     blocks: Blocks | None = None
     try:
-        async for chunk in request.stream():
+        async for chunk in _chunks(request):
             pieces = form.feed(chunk)
             if form.has_file and blocks is None:
                 sink = await run_in_threadpool(open_sink, form.fields)
@@ -71,6 +72,15 @@ async def receive_form(
             await blocks.settle()
         if sink is not None:
             sink.discard()
+
+
+async def _chunks(request: Request) -> AsyncIterator[bytes]:
+    """The body as it comes; a client that leaves ends it, and with that the form is not whole."""
+    try:
+        async for chunk in request.stream():
+            yield chunk
+    except ClientDisconnect:
+        return
 
 
 class Blocks:
