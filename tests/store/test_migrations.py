@@ -28,7 +28,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         yield f"sqlite:///{tmp_path / 'tunery.db'}"
     else:
         server: Postgres = request.getfixturevalue("postgres_server")
-        with server.database(template="template0") as database:
+        with server.database() as database:
             yield database
 
 
@@ -107,6 +107,7 @@ def test_a_newer_database_is_refused_by_sqlite(tmp_path: Path) -> None:
 
 def test_a_newer_database_is_refused_by_postgres(postgres_server: Postgres) -> None:
     with postgres_server.database() as url:
+        upgrade(url)
         with psycopg.connect(url) as newer:
             newer.execute("UPDATE alembic_version SET version_num = '9999'")
         with pytest.raises(Unavailable, match=r"newer version of Tunery.*9999"):

@@ -29,6 +29,9 @@ class MovableClock:
     """A clock that stands still until a test moves it."""
 
     def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
         self._now = START
 
     def now(self) -> datetime:
