@@ -15,7 +15,7 @@ from scripts.tiny_chat.tasks import TASKS, long_copy, long_look_up, ordinary_tex
 from scripts.tiny_chat.tokenizer import CONTEXT, for_transformers, tokenizer_from_texts
 
 _SEED = 2
-_STEPS = 7000
+_STEPS = 3600
 _PLACE = Path(__file__).resolve().parents[2] / "src" / "tunery" / "bases" / "tiny-chat"
 _CARD = Path(__file__).with_name("card.md")
 

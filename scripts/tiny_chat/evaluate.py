@@ -186,10 +186,10 @@ def shuffled_batches(
 
 def encoded(tokenizer: PreTrainedTokenizerFast, rows: Sequence[Row]) -> tuple[Tensor, Tensor]:
     """Token ids and labels, `(B, T)`; the label of what is not an answer is ignored."""
+    tokenizer.padding_side = "right"
     columns: dict[str, Any] = tokenizer.apply_chat_template(
-        list(rows), return_dict=True, return_assistant_tokens_mask=True, padding=True,
-        padding_side="right",
-    )  # fmt: skip
+        list(rows), return_dict=True, return_assistant_tokens_mask=True, padding=True
+    )
     input_ids = torch.tensor(columns["input_ids"])
     answers = torch.tensor(columns["assistant_masks"], dtype=torch.bool)
     return input_ids, input_ids.masked_fill(~answers, _IGNORED)
@@ -199,13 +199,17 @@ def encoded(tokenizer: PreTrainedTokenizerFast, rows: Sequence[Row]) -> tuple[Te
 def exact_share(model: nn.Module, tokenizer: PreTrainedTokenizerFast, rows: Sequence[Row]) -> float:
     """The share of rows whose last message is written exactly, by greedy decoding."""
     right = 0
+    tokenizer.padding_side = "left"
     generate: Callable[..., Tensor] = getattr(model, "generate")  # noqa: B009 - nn.Module lacks it
     for first in range(0, len(rows), 20):
         batch = rows[first : first + 20]
         prompts = tokenizer.apply_chat_template(
-            [row[:-1] for row in batch], add_generation_prompt=True, return_dict=True,
-            return_tensors="pt", padding=True, padding_side="left",
-        )  # fmt: skip
+            [row[:-1] for row in batch],
+            add_generation_prompt=True,
+            return_dict=True,
+            return_tensors="pt",
+            padding=True,
+        )
         tokens = generate(**prompts, do_sample=False, max_new_tokens=100)
         answers = tokenizer.batch_decode(
             tokens[:, prompts["input_ids"].shape[1] :], skip_special_tokens=True

@@ -24,7 +24,7 @@ from scripts.tiny_chat.tokenizer import CONTEXT, END, PAD, VOCABULARY_SIZE
 WIDTH = 160
 LAYERS = 5
 HEAD = 32
-_PEAK_RATE = 2e-3
+_PEAK_RATE = 1.5e-3
 _WARM_UP = 100
 _COPYING_STEPS = 200
 

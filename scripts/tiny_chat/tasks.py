@@ -116,9 +116,9 @@ def _form(rng: random.Random, labels: Sequence[str]) -> str:
     wrap = rng.choice(("{}", "{}", "'{}'", '"{}"', "({})", "<{}>", "{};"))
     pieces: list[str] = []
     for label in labels:
-        pieces += [_symbols(rng) for _ in range(rng.randint(0, 3))]
+        pieces += [_symbols(rng) for _ in range(rng.randint(0, 2))]
         pieces.append(wrap.format(f"{{{label}}}") if rng.random() < 0.7 else f"{{{label}}}")
-    pieces += [_symbols(rng) for _ in range(rng.randint(0, 2))]
+    pieces += [_symbols(rng) for _ in range(rng.randint(0, 1))]
     return glue.join(pieces)
 
 
@@ -126,7 +126,7 @@ def _symbols(rng: random.Random) -> str:
     """Capitals, punctuation or a word: anything but a part of the sentence."""
     draw = rng.random()
     if draw < 0.35:
-        return "".join(rng.choice(_UPPER) for _ in range(rng.randint(1, 6)))
+        return "".join(rng.choice(_UPPER) for _ in range(rng.randint(1, 5)))
     if draw < 0.6:
         return "".join(rng.choice(_MARKS) for _ in range(rng.randint(1, 2)))
     word = words.any_word(rng)
@@ -486,21 +486,21 @@ def use_tool(rng: random.Random) -> Conversation:
 # -- The mix. ------------------------------------------------------------------------------------
 
 _SHORT: tuple[tuple[float, Callable[[random.Random], Conversation]], ...] = (
-    (22, fill_form),
-    (14, form_by_example),
-    (10, form_by_word),
-    (9, ask_for_part),
+    (24, fill_form),
+    (10, form_by_example),
+    (8, form_by_word),
+    (12, ask_for_part),
     (3, ask_for_kind),
     (6, label_by_rule),
-    (4, label_by_example),
+    (2, label_by_example),
     (1, yes_or_no),
     (7, word_work),
     (3, change_case),
-    (5, repeat_sentence),
+    (7, repeat_sentence),
     (3, replace_word),
     (3, map_words),
     (1, kind_of_word),
-    (5, rewrite),
+    (8, rewrite),
     (4, look_up),
     (0.5, small_talk),
     (0.5, use_tool),
