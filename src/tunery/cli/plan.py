@@ -1,31 +1,46 @@
-"""What a job would see and take, before it starts."""
+"""What a job would see, run with and take, before it starts."""
 
 import msgspec
 
 from tunery.cli.client import Json
 from tunery.cli.failure import ExitCode, Failure
-from tunery.cli.output import aside, duration, size
+from tunery.cli.output import aside
+from tunery.cli.report import print_report, verdict
 from tunery.core.preflight import Preflight, refusal
+
+_LABEL = 12
 
 
 def show_plan(plan: Json) -> None:
-    """The report on the data, and what the job would run with."""
-    console = aside()
-    report = _report(plan)
-    console.print(f"rows {report.n_rows}")
+    """Print a dry run: the report on the data, then the settings with every `auto` resolved."""
     known = {**plan["hyperparameters"], "learning_rate": plan["x_tunery"]["learning_rate"]}
-    settings = "  ".join(f"{name} {value}" for name, value in known.items())
-    console.print(f"[bold]{'settings':<10}[/]  {settings}  r {plan['x_tunery']['r']}")
+    epochs = known["n_epochs"]
+    console = aside()
+    print_report(
+        console,
+        _report(plan),
+        n_epochs=epochs if isinstance(epochs, int) else None,
+        shows_row=False,
+    )
+    settings = "  ".join(f"{name} {_short(value)}" for name, value in known.items())
+    console.print(
+        f"[bold]{'settings':<{_LABEL}}[/]{settings}  r {plan['x_tunery']['r']}", soft_wrap=True
+    )
     if plan["steps"] is not None:
-        console.print(f"[bold]{'work':<10}[/]  {_work(plan)}")
+        console.print(f"[bold]{'steps':<{_LABEL}}[/]{plan['steps']:,}")
 
 
 def refuse_errors(plan: Json) -> None:
-    """Stop here where the data cannot be trained on."""
-    if (wrong := refusal(_report(plan))) is not None:
+    """Stop here where the data cannot be trained on.
+
+    Raises:
+        Failure: there are errors, which `show_plan` has named.
+    """
+    report = _report(plan)
+    if (wrong := refusal(report)) is not None:
         raise Failure(
-            wrong.message,
-            next_step="Mend the data and train again; nothing was started.",
+            f"{verdict(report)}: nothing was started." if report.n_errors else wrong.message,
+            next_step="Mend the data and train again.",
             code=ExitCode.BAD_INPUT,
         )
 
@@ -34,10 +49,5 @@ def _report(plan: Json) -> Preflight:
     return msgspec.convert(plan["report"], Preflight)
 
 
-def _work(plan: Json) -> str:
-    parts = [f"{plan['steps']} steps"]
-    if plan["estimated_seconds"] is not None:
-        parts.append(f"about {duration(plan['estimated_seconds'])}")
-    if plan["memory_bytes"] is not None:
-        parts.append(f"{size(plan['memory_bytes'])} of memory")
-    return ", ".join(parts)
+def _short(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
