@@ -148,6 +148,21 @@ def test_an_answer_that_the_template_would_begin_otherwise_is_taught_from_its_he
     )
 
 
+def test_a_template_that_retells_earlier_turns_is_followed_by_its_markers() -> None:
+    chat = made("RETOLD")
+    assert marked(chat, chat.encode_conversation(TALK)) == (
+        "4 messages\n<|im_start|>user\nHello there<|im_end|>\n"
+        "<|im_start|>assistant\n«I AM WELL.<|im_end|>»\n"
+        "<|im_start|>user\nWhat is two plus two?<|im_end|>\n"
+        "<|im_start|>assistant\n«Four.<|im_end|>»\n"
+    )
+    chat.tokenizer.chat_template = templates.RETOLD.replace("{% generation %}", "").replace(
+        "{% endgeneration %}", ""
+    )
+    with pytest.raises(InvalidValue, match=r"messages\[1\]: .* changes what stands before"):
+        chat.encode_conversation(TALK)
+
+
 def test_a_conversation_may_begin_with_the_assistant() -> None:
     chat = made("CHATML")
     assert marked(chat, chat.encode_conversation(TALK[1:])) == (

@@ -133,6 +133,14 @@ def test_time_and_memory_are_measured_on_the_model(
     assert 0 < found.memory_bytes < found.memory_available_bytes
 
 
+def test_settings_that_the_model_cannot_have_are_a_problem(model_folder: Path, blobs: Path) -> None:
+    path = blobs / "files" / "train"
+    found = report(model_folder, path, estimate=True, target_modules=("c_attn",))
+    [problem] = found.problems
+    assert problem.field == "target_modules"
+    assert found.tokens is not None
+
+
 def test_there_is_no_estimate_for_data_that_cannot_be_trained_on(
     model_folder: Path, tmp_path: Path
 ) -> None:

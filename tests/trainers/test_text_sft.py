@@ -25,7 +25,7 @@ from tunery.core.progress import (
 )
 from tunery.modeling.base import Base, Score
 from tunery.modeling.stream import Stream
-from tunery.trainers import checkpoint, text_sft
+from tunery.trainers import checkpoint, memory, text_sft
 from tunery.trainers.failures import told
 from tunery.trainers.text_sft import carry_out
 
@@ -263,6 +263,8 @@ def test_running_out_of_memory_halves_the_micro_batch_and_changes_nothing_else(
 def test_no_memory_at_all_fails_the_job_in_its_first_moment(
     request_: RunRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(memory, "available_bytes", lambda device: 2**20)
+
     def none(self: Base, stream: Stream) -> list[Score]:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1")
 

@@ -93,7 +93,10 @@ class Chat:
             if message["role"] == "assistant" and message.get("weight") != 0:
                 turn = self._turn(plain, index, tools)
                 cursor = taught[-1][1] if taught else 0
-                taught.append(turn.locate(whole, cursor) or self._marked(plain, index, tools))
+                found = turn.locate(whole, cursor) if turn else None
+                first, end = found or self._marked(plain, index, tools)
+                _check_tool_calls(message, index, whole[first:end])
+                taught.append((first, end))
         return Rendered(text=whole, taught=tuple(taught))
 
     def completion(self, prompt: str, completion: str) -> Rendered:
@@ -143,7 +146,8 @@ class Chat:
         ids = {self.tokenizer.eos_token_id}
         if self.has_template:
             probe = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
-            ids.add(self.tokenizer.convert_tokens_to_ids(self._turn(probe, 1, None).end_token))
+            end = self._last_end(self.render(probe)).group()
+            ids.add(self.tokenizer.convert_tokens_to_ids(end))
         return frozenset(ids - {None})
 
     @property
@@ -177,29 +181,40 @@ class Chat:
             ) from refused
         return text
 
-    def _turn(self, messages: Sequence[Message], index: int, tools: Sequence[Tool] | None) -> _Turn:
-        """Turn `index`, by rendering the conversation up to it."""
+    def _turn(
+        self, messages: Sequence[Message], index: int, tools: Sequence[Tool] | None
+    ) -> _Turn | None:
+        """Turn `index`, by rendering the conversation up to it; None where that begins otherwise.
+
+        Raises:
+            Unsupported: nothing ends the turn.
+        """
         whole = self.render(messages[: index + 1], tools)
         prompt = self._prompt_before(messages, index, tools, whole)
-        ends = list(self._special.finditer(whole, len(prompt)))
+        if prompt is None:
+            return None
+        end = self._last_end(whole, len(prompt))
+        return _Turn(
+            prompt=prompt,
+            header=prompt[self._last_special(prompt) :],
+            text=whole[len(prompt) : end.end()],
+            end_token=end.group(),
+        )
+
+    def _last_end(self, text: str, first: int = 0) -> re.Match[str]:
+        """The last special token of `text` from `first` on, which ends its last turn."""
+        ends = list(self._special.finditer(text, first))
         if not ends:
             raise Unsupported(
                 "the base model's chat template ends an assistant's turn with no special token, so "
                 "a model could never learn to stop"
             )
-        turn = _Turn(
-            prompt=prompt,
-            header=prompt[self._last_special(prompt) :],
-            text=whole[len(prompt) : ends[-1].end()],
-            end_token=ends[-1].group(),
-        )
-        _check_tool_calls(messages[index], index, turn)
-        return turn
+        return ends[-1]
 
     def _prompt_before(
         self, messages: Sequence[Message], index: int, tools: Sequence[Tool] | None, whole: str
-    ) -> str:
-        """The start of `whole` that stands before turn `index` begins."""
+    ) -> str | None:
+        """The start of `whole` that stands before turn `index` begins; None if it has another."""
         if index == 0:
             header = self._header
             return whole[: whole.find(header) + len(header)] if header in whole else ""
@@ -208,9 +223,7 @@ class Chat:
             return prompt
         # The prompt opens what the turn does not have (a thinking block): go back to the header.
         known = self._last_special(prompt, inclusive=True)
-        if not whole.startswith(prompt[:known]):
-            raise _not_a_continuation(index)
-        return prompt[:known]
+        return prompt[:known] if whole.startswith(prompt[:known]) else None
 
     def _marked(
         self, messages: Sequence[Message], index: int, tools: Sequence[Tool] | None
@@ -338,10 +351,10 @@ class _Turn:
         return None
 
 
-def _check_tool_calls(message: Message, index: int, turn: _Turn) -> None:
+def _check_tool_calls(message: Message, index: int, text: str) -> None:
     for call in message.get("tool_calls") or ():
         name = call["function"]["name"]
-        if name not in turn.text:
+        if name not in text:
             raise Unsupported(
                 f"messages[{index}] calls the tool {name}, which the base model's chat template "
                 "leaves out; it has no place for tool calls",

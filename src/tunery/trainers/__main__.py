@@ -28,9 +28,12 @@ def main() -> None:
     request = msgspec.json.decode(listen(heard), type=RunRequest)
 
     # Only now, with the listener at work: torch takes seconds, and the server may go meanwhile.
+    from transformers.utils.logging import disable_progress_bar
+
     from tunery.trainers.failures import told
     from tunery.trainers.text_sft import carry_out, set_threads
 
+    disable_progress_bar()
     set_threads(request.threads)
     for value in told(carry_out(request, pause)):
         output.write(to_line(value))

@@ -8,6 +8,8 @@ import sys
 
 import torch
 
+from tunery.modeling.base import Base
+
 # What torch's allocator for the CPU says; it has no exception of its own.
 _CPU_WORDS = ("can't allocate memory", "not enough memory", "DefaultCPUAllocator")
 
@@ -23,6 +25,16 @@ def let_go(device: torch.device) -> None:
     """Give back what is cached but no longer used, so that a smaller try has room."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
+
+
+def of_activations(base: Base, n_rows: int) -> int:
+    """About how much a micro-batch takes beside the weights.
+
+    Korthikanti et al. 2022, eq. 1 without the attention scores: 34 bytes per row, layer and unit
+    of width in half precision; doubled here, for the parts that are kept in fp32.
+    """
+    config = base.model.config.get_text_config()
+    return 68 * n_rows * int(config.hidden_size) * int(config.num_hidden_layers)
 
 
 def peak_bytes(device: torch.device) -> int:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 import torch
+from transformers.utils.logging import disable_progress_bar
 
 from tunery.core.errors import InvalidFile, TuneryError
 from tunery.core.examples import CompletionExample, Example, read_examples
@@ -174,7 +175,11 @@ def preflight(request: PreflightRequest) -> Preflight:
     )
     if not request.estimate or n_errors or report.tokens is None:
         return report
-    return _estimated(request, report)
+    try:
+        return _estimated(request, report)
+    except TuneryError as refused:
+        problem = Problem(line=None, field=refused.param, message=refused.message)
+        return msgspec.structs.replace(report, problems=(problem, *problems), n_errors=1)
 
 
 def _unusable(error: TuneryError) -> Preflight:
@@ -320,6 +325,7 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING)
     output = own_output()
     request = msgspec.json.decode(listen(_ignore), type=PreflightRequest)
+    disable_progress_bar()
     set_threads(request.threads)
     output.write(msgspec.json.encode(preflight(request)) + b"\n")
     output.flush()

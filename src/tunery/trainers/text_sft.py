@@ -44,6 +44,8 @@ _log = logging.getLogger(__name__)
 # Rows of a micro-batch to begin with.
 _ROWS_ON_CPU = 2048
 _ROWS_ON_CUDA = 16384
+# A micro-batch that needs less than this part of the memory is not tried before the first step.
+_PLENTY = 20
 # Steps whose pace says how long the rest will take.
 _PACE_STEPS = 20
 
@@ -416,7 +418,13 @@ def _check_same(beginning: Position, position: Position) -> None:
 
 
 def _try_longest(training: Training) -> Iterator[Note]:
-    """Run the largest micro-batch once, so that what cannot fit shows now and not in an hour."""
+    """Run the largest micro-batch once, so that what cannot fit shows now and not in an hour.
+
+    Where there is memory for many times the largest, that would only delay the first step.
+    """
+    need = memory.of_activations(training.base, training.budget.max_rows)
+    if need * _PLENTY < memory.available_bytes(training.base.device):
+        return
     lengths = training.examples.starts.diff()
     longest = lengths.argsort(descending=True)[: training.position.batch_size].tolist()
     drawn = training.adapter.dropout.get_state()
