@@ -156,6 +156,17 @@ def test_a_prompt_longer_than_the_context_is_refused(
     assert refused.value.code == "context_length_exceeded"
 
 
+def test_tools_are_not_dropped_in_silence(model: Path) -> None:
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
+    with pytest.raises(Unsupported, match="no place for tools"):
+        pieces_of(asked(model, tools=tools))
+
+
+def test_almost_no_temperature_is_none(model: Path) -> None:
+    cold = text_of(pieces_of(asked(model, temperature=1e-300)))
+    assert cold == text_of(pieces_of(asked(model)))
+
+
 def test_a_model_without_a_template_completes_but_does_not_chat(tmp_path: Path) -> None:
     plain = write_model(tmp_path / "plain", template=None)
     assert text_of(pieces_of(asked(plain, prompt="Hello")))

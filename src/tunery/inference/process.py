@@ -174,17 +174,21 @@ class _Child:
             return
 
     def _read_answers(self) -> None:
-        with _pipe(self._process.stdout) as stdout:
-            for line in stdout:
-                answer = spoken(line)
-                with self._lock:
-                    waiting = self._waiting.get(answer.number)
-                if waiting is not None:
-                    waiting.put(answer)
-        with self._lock:
-            self._ended = True
-            for waiting in self._waiting.values():
-                waiting.put(None)
+        try:
+            with _pipe(self._process.stdout) as stdout:
+                for line in stdout:
+                    answer = spoken(line)
+                    with self._lock:
+                        waiting = self._waiting.get(answer.number)
+                    if waiting is not None:
+                        waiting.put(answer)
+        finally:
+            # Its output ended, or is none of ours: either way nobody must wait for it any longer.
+            self._process.kill()
+            with self._lock:
+                self._ended = True
+                for waiting in self._waiting.values():
+                    waiting.put(None)
 
     def _read_log(self) -> None:
         with _pipe(self._process.stderr) as stderr:

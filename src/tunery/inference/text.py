@@ -1,15 +1,16 @@
 """Text from a base model and an adapter, a token of each answer at a time."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tunery.core.errors import InvalidValue
+from tunery.core.errors import InvalidValue, Unsupported
 from tunery.core.generation import FinishReason, GenerationRequest, Piece, TokenLogprob
 from tunery.inference.detokenize import Detokenizer, token_bytes
 from tunery.inference.shelf import Shelf, Speaker
 from tunery.inference.stops import StopStrings
+from tunery.modeling.chat import Chat, Message, Tool
 from tunery.modeling.sample import Ask, Token, sample
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 _SEED_STRIDE = 0x9E3779B97F4A7C15
 """Puts the seeds of several answers far apart (2**64 over the golden ratio)."""
+
+_COLDEST = 1e-4
+"""Below this, logits over the temperature may overflow, and the likeliest token is certain."""
 
 
 def generate(shelf: Shelf, request: GenerationRequest) -> Iterator[Piece | None]:
@@ -66,7 +70,7 @@ def _asks(speaker: Speaker, request: GenerationRequest) -> list[Ask]:
             prompt=prompt,
             adapter=adapter,
             max_tokens=request.max_tokens,
-            temperature=request.temperature,
+            temperature=request.temperature if request.temperature >= _COLDEST else 0.0,
             top_p=request.top_p,
             seed=_seed(request.seed, index),
             stop_ids=speaker.stop_ids,
@@ -78,7 +82,7 @@ def _asks(speaker: Speaker, request: GenerationRequest) -> list[Ask]:
 
 def _prompt(speaker: Speaker, request: GenerationRequest) -> list[int]:
     if request.messages is not None:
-        param, prompt = "messages", speaker.chat.prompt(request.messages, request.tools)
+        param, prompt = "messages", _chat_prompt(speaker.chat, request.messages, request.tools)
     else:
         param, prompt = "prompt", speaker.chat.text_prompt(request.prompt or "")
     context = speaker.base.context
@@ -89,6 +93,17 @@ def _prompt(speaker: Speaker, request: GenerationRequest) -> list[int]:
             f"length of the {param}.",
             param=param,
             code="context_length_exceeded",
+        )
+    return prompt
+
+
+def _chat_prompt(
+    chat: Chat, messages: Sequence[Message], tools: Sequence[Tool] | None
+) -> list[int]:
+    prompt = chat.prompt(messages, tools)
+    if tools and prompt == chat.prompt(messages):
+        raise Unsupported(
+            "this model's chat template has no place for tools; leave them out", param="tools"
         )
     return prompt
 

@@ -64,7 +64,11 @@ def test_unknown_paths_and_methods_have_the_shape_too(
 
 def test_a_body_that_is_no_json_is_said(http: TestClient) -> None:
     headers = {"content-type": "application/json"}
-    for body, words in ((b"{", "not valid JSON"), (b"", "body is missing"), (b"[]", "dictionary")):
+    for body, words in (
+        (b"{", "not valid JSON"),
+        (b"", "body is missing"),
+        (b"[]", "must be a JSON object"),
+    ):
         answer = http.post("/v1/fine_tuning/jobs", content=body, headers=headers)
         assert answer.status_code == 400
         assert words in answer.json()["error"]["message"]

@@ -184,9 +184,16 @@ def test_what_cannot_be_is_refused_by_name(
         ),
         ('"x_tunery": {"lora_alpha": 1e400}', "x_tunery.lora_alpha"),
         ('"seed": 1e400', "seed"),
+        ('"suffix": "\\ud83d"', "suffix"),
+        ('"metadata": {"k": "\\u0000"}', "metadata.k"),
+        ('"metadata": {"\\ud83d": ""}', "metadata.\ufffd\ufffd\ufffd"),
+        ('"x_tunery": {"\\ud83d": ""}', "x_tunery"),
+        ('"x_tunery": {"target_modules": ["\\ud83d"]}', "x_tunery.target_modules"),
     ],
 )
-def test_numbers_that_are_none_are_refused(http: TestClient, fields: str, param: str) -> None:
+def test_numbers_and_characters_that_are_none_are_refused(
+    http: TestClient, fields: str, param: str
+) -> None:
     body = f'{{"model": "tiny-chat", "training_file": "f", {fields}}}'
     answer = http.post(JOBS, content=body, headers={"content-type": "application/json"})
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)

@@ -265,6 +265,20 @@ def test_what_a_completion_cannot_do_is_refused(
     assert refused(http, "/v1/completions", **more)["param"] == param
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (CHAT, '{"model": "m", "messages": [{"role": "user", "content": "\\ud83d"}]}'),
+        ("/v1/completions", '{"model": "m", "prompt": "\\ud83d"}'),
+        ("/v1/completions", '{"model": "\\ud83d", "prompt": "Hi"}'),
+        ("/v1/completions", '{"model": "\\u0000", "prompt": "Hi"}'),
+    ],
+)
+def test_half_a_character_is_refused(http: TestClient, path: str, body: str) -> None:
+    answer = http.post(path, content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 400
+
+
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_refusal_of_the_model_is_an_answer_and_no_broken_stream(
     sdk: OpenAI, world: World, stream: bool

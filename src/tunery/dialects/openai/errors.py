@@ -118,6 +118,8 @@ def _fault(fault: Mapping[str, Any]) -> str:
     match fault["type"]:
         case "json_invalid":
             return f"The body is not valid JSON: {fault['ctx']['error']}."
+        case "model_attributes_type" | "dict_type" if not path:
+            return "The body must be a JSON object, sent with content-type application/json."
         case "missing":
             return f"Missing required parameter: '{path}'." if path else "The body is missing."
         case _:
@@ -134,7 +136,7 @@ def _path(fault: Mapping[str, Any]) -> str:
     for part in fault["loc"][1:]:
         if isinstance(part, int):
             path += f"[{part}]"
-        else:
+        elif part != "[key]":  # pydantic's word for a fault in a key rather than in its value
             path += f".{part}" if path else str(part)
     return path
 
@@ -153,8 +155,19 @@ def _answer(
     extra: Mapping[str, object] | None = None,
 ) -> Response:
     kind = "server_error" if status >= 500 else "invalid_request_error"
-    error = {"message": message, "type": kind, "param": param, "code": code, **(extra or {})}
+    error = {
+        "message": _writable(message),
+        "type": kind,
+        "param": None if param is None else _writable(param),
+        "code": code,
+        **(extra or {}),
+    }
     return answer({"error": error}, status=status, headers=headers)
+
+
+def _writable(text: str) -> str:
+    """`text` where it repeats what a request held, of which not all need be characters."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 OpenAIRoute = dialect_route(secret=bearer, answer_error=render, answer_invalid=answer_invalid)

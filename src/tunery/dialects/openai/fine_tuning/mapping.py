@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
-from tunery.core.errors import InvalidValue, Unsupported
+from tunery.core.errors import InvalidValue, NotFound, Unsupported
 from tunery.core.events import Checkpoint, Event
 from tunery.core.hyperparameters import Hyperparameters
 from tunery.core.job import FineTuningJob, JobStatus, NewJob
@@ -32,7 +32,7 @@ STATUS: dict[JobStatus, schemas.Status] = {
 Value = TypeVar("Value")
 
 _LONGEST_IDEMPOTENCY_KEY = 255
-_BARE_ID = re.compile(r"[0-9a-f]{24}")
+_JOB_ID = re.compile(r"(?P<prefix>ftjob-)?[0-9a-f]{24}")
 
 
 def to_core(body: schemas.CreateJob) -> NewJob:
@@ -79,8 +79,14 @@ def idempotency(key: str | None, body: schemas.CreateJob) -> Idempotency | None:
 
 
 def job_id(given: str) -> str:
-    """The job's id; some doors write its 24 digits alone, and every door reads both."""
-    return f"ftjob-{given}" if _BARE_ID.fullmatch(given) else given
+    """The job's id; some doors write its 24 digits alone, and every door reads both.
+
+    Raises:
+        NotFound: no job can have this id.
+    """
+    if (found := _JOB_ID.fullmatch(given)) is None:
+        raise NotFound("job", given)
+    return given if found["prefix"] else f"ftjob-{given}"
 
 
 def to_wire(job: FineTuningJob) -> schemas.JobObject:

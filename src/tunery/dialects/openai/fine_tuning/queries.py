@@ -16,6 +16,8 @@ def page_request(after: str | None, limit: int) -> PageRequest:
     """The page asked for; a limit above the most that a page holds gives that many."""
     if limit < 0:
         raise InvalidValue(f"limit is {limit}; it must be from 0 to {MOST_PER_PAGE}", param="limit")
+    if after is not None and "\0" in after:
+        raise InvalidValue("after must be the id of the last item seen", param="after")
     return PageRequest(limit=min(limit, MOST_PER_PAGE), after=after)
 
 

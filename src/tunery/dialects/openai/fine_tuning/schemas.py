@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator
 
 from tunery.core.job import JobError, Overlong
 from tunery.core.preflight import Preflight
+from tunery.dialects.openai.fields import Text
 
 LARGEST_SEED = 2**31 - 1
 
@@ -37,7 +38,9 @@ def _number_or_auto(value: Any) -> float | Literal["auto"] | None:  # noqa: ANN4
 def _modules(value: Any) -> tuple[str, ...] | Literal["all-linear"] | None:  # noqa: ANN401
     if value is None or value == "all-linear":
         return value  # type: ignore[no-any-return]
-    if isinstance(value, list) and all(isinstance(name, str) for name in value):
+    if isinstance(value, list) and all(
+        isinstance(name, str) and name.isprintable() for name in value
+    ):
         return tuple(value)
     raise ValueError(f'{value!r} is neither a list of module names nor "all-linear"')
 
@@ -66,8 +69,8 @@ Modules = Annotated[
     PlainValidator(_modules, json_schema_input_type=list[str] | Literal["all-linear"] | None),
 ]
 Suffix = Annotated[str | None, PlainValidator(_suffix, json_schema_input_type=str | None)]
-MetadataKey = Annotated[str, Field(max_length=64)]
-MetadataValue = Annotated[str, Field(max_length=512)]
+MetadataKey = Annotated[Text, Field(max_length=64)]
+MetadataValue = Annotated[Text, Field(max_length=512)]
 
 
 class HyperparametersBody(BaseModel):
@@ -109,9 +112,9 @@ class XTunery(BaseModel):
 class CreateJob(BaseModel):
     """The body of a create call."""
 
-    model: Annotated[str, Field(min_length=1)]
-    training_file: Annotated[str, Field(min_length=1)]
-    validation_file: str | None = None
+    model: Annotated[Text, Field(min_length=1)]
+    training_file: Annotated[Text, Field(min_length=1)]
+    validation_file: Text | None = None
     method: MethodBody | None = None
     hyperparameters: HyperparametersBody | None = None
     suffix: Suffix = None

@@ -22,12 +22,14 @@ def chat_to_core(body: ChatRequest) -> GenerationRequest:
     _refuse(body)
     _refuse_chat(body)
     _check(body.messages)
-    return msgspec.structs.replace(
-        _common(body),
-        messages=body.messages,
-        tools=None if body.tool_choice == "none" else body.tools or None,
-        max_tokens=body.max_completion_tokens or body.max_tokens,
-        logprobs=(body.top_logprobs or 0) if body.logprobs else None,
+    return _writable(
+        msgspec.structs.replace(
+            _common(body),
+            messages=body.messages,
+            tools=None if body.tool_choice == "none" else body.tools or None,
+            max_tokens=body.max_completion_tokens or body.max_tokens,
+            logprobs=(body.top_logprobs or 0) if body.logprobs else None,
+        )
     )
 
 
@@ -42,7 +44,7 @@ def completion_to_core(body: CompletionRequest) -> list[GenerationRequest]:
     common = msgspec.structs.replace(
         _common(body), max_tokens=body.max_tokens, logprobs=body.logprobs
     )
-    return [msgspec.structs.replace(common, prompt=prompt) for prompt in body.prompt]
+    return [_writable(msgspec.structs.replace(common, prompt=prompt)) for prompt in body.prompt]
 
 
 def _common(body: Sampling) -> GenerationRequest:
@@ -54,6 +56,18 @@ def _common(body: Sampling) -> GenerationRequest:
         seed=body.seed,
         stop=tuple(body.stop),
     )
+
+
+def _writable(request: GenerationRequest) -> GenerationRequest:
+    r"""`request`, if it is text: JSON can write `"\\ud83d"`, which is half a character."""
+    try:
+        msgspec.json.encode(request)
+    except UnicodeEncodeError as error:
+        raise InvalidValue(
+            f"The request holds half of a surrogate pair ({error.object[error.start]!r}), which "
+            "is no character."
+        ) from error
+    return request
 
 
 def _refuse(body: Sampling) -> None:

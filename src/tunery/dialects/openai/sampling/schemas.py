@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from tunery.dialects.openai.fields import Text
+
 LARGEST_SEED = 2**63 - 1
 MOST_ANSWERS = 128
 
@@ -37,7 +39,7 @@ class Sampling(BaseModel):
 
     model_config = ConfigDict(allow_inf_nan=False)
 
-    model: Annotated[str, Field(min_length=1)]
+    model: Annotated[Text, Field(min_length=1)]
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     n: Annotated[int, Field(ge=1, le=MOST_ANSWERS)] | None = None
