@@ -183,6 +183,9 @@ def serve(settings: Settings, *, announce: Callable[[Started], None]) -> None:
         TuneryError: the store cannot be opened.
     """
     configure_logs(settings.log_level)
+    # For the children: threads of OpenMP that wait by spinning take the cores from whoever else
+    # has work. With two busy neighbours on two cores a training step took a third longer.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with listen(settings.host, settings.port) as listening:
         wired = build(settings)
         new_key = first_key(settings, wired.store, SystemClock())
