@@ -7,13 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.service.bad_files import BAD_FILES, CALL, GOOD, TOOL, USER, chat, line
-from tunery.core.checker import FileReport, RowChecker, check_rows
+from tunery.core.checker import FileReport, RowChecker, check_rows, without_bad_rows
 from tunery.core.examples import ChatExample, CompletionExample, read_examples
 from tunery.core.files import Format
 from tunery.core.lines import LineSplitter
 from tunery.core.plain import digests
 from tunery.core.repeats import shared_rows
-from tunery.core.rows import explain
+from tunery.core.rows import explain, is_good
 
 SMALL = sorted(name for name, (data, _) in BAD_FILES.items() if len(data) < 20_000)
 ROWS = [
@@ -95,10 +95,6 @@ CHATS: st.SearchStrategy[dict[str, object]] = st.fixed_dictionaries(
         "note": st.just(1),
     },
 )
-
-
-def is_good(row: bytes, format: Format) -> bool:
-    return not any(f.level == "error" for f in explain(row, format).findings.found)
 
 
 @settings(max_examples=1000, deadline=None)
@@ -263,3 +259,18 @@ def test_memory_for_repeats_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_completion_is_read() -> None:
     (example,) = [row for _, row in read_examples([line({"prompt": "a", "completion": "b"})])]
     assert example == CompletionExample(prompt="a", completion="b")
+
+
+def test_without_its_bad_rows_a_file_is_good_and_has_its_line_numbers() -> None:
+    lines = [b"\xef\xbb\xbf" + line(GOOD), b"{\n", line(GOOD), chat(USER)[len(line(GOOD)) :], b"\n"]
+    mended = list(without_bad_rows(lines, Format.CHAT))
+    assert mended == [line(GOOD), b"\n", line(GOOD), b"\n", b"\n"]
+    assert [number for number, _ in read_examples(mended)] == [1, 3]
+
+
+def test_a_key_cannot_write_to_the_terminal() -> None:
+    sly = line({"messages": [*GOOD["messages"]], "\x1b[31m": 1, "\u202e": 2, "long" * 99: 3})
+    role = line({"messages": [{"role": "\x1b[2J\x9b", "content": "a"}]})
+    for problem in said(sly + role):
+        assert problem.isprintable()
+        assert len(problem) < 200

@@ -1,4 +1,4 @@
-"""Takes in a large training file in a process of its own: `python -m tests.service.large FOLDER MB`.
+"""Takes in a large file in a process of its own: `python -m tests.service.large FOLDER MB`.
 
 Prints by how many MB the most memory it ever had is above what it had at first.
 """

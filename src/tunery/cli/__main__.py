@@ -6,6 +6,7 @@ import typer
 
 from tunery import __version__
 from tunery.cli import files, jobs, keys, models
+from tunery.cli.check import check
 from tunery.cli.commands import examples
 from tunery.cli.demo import demo
 from tunery.cli.failure import Failure
@@ -23,6 +24,11 @@ app = typer.Typer(
 )
 app.command(epilog=examples("tunery serve", "tunery serve --home ~/tunery --port 9000"))(serve)
 app.command(epilog=examples("tunery demo", "tunery demo --port 9000"))(demo)
+app.command(
+    epilog=examples(
+        "tunery check support.jsonl", "tunery check support.jsonl --model tiny-chat --json"
+    )
+)(check)
 app.command(
     epilog=examples(
         "tunery train support.jsonl --model tiny-chat --suffix support",

@@ -1,6 +1,6 @@
 """Checks a training file while its bytes come in, in constant memory."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from tunery.core.examples import BYTE_ORDER_MARK
@@ -10,7 +10,7 @@ from tunery.core.lines import MOST_LINE_BYTES, LineSplitter
 from tunery.core.plain import digests
 from tunery.core.problems import Problem
 from tunery.core.repeats import Repeats
-from tunery.core.rows import MOST_EXPLAINED_BYTES, explain
+from tunery.core.rows import MOST_EXPLAINED_BYTES, explain, is_good
 from tunery.core.tally import Tally
 
 _NOT_TEXT = {
@@ -147,3 +147,14 @@ def check_rows(chunks: Iterable[bytes]) -> FileReport:
     for chunk in chunks:
         checker.feed(chunk)
     return checker.finish()
+
+
+def without_bad_rows(lines: Iterable[bytes], format: Format | None) -> Iterator[bytes]:
+    """The lines of a file whose rows are of `format`, each bad one emptied.
+
+    So what is said of the others still names the right line.
+    """
+    for number, line in enumerate(lines, start=1):
+        row = (line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line).strip()
+        fits = 0 < len(row) <= MOST_EXPLAINED_BYTES and format is not None
+        yield row + b"\n" if fits and is_good(row, format) else b"\n"

@@ -60,9 +60,16 @@ def kind(value: object) -> str:
 
 
 def shown(value: object) -> str:
-    """`value` as JSON, cut to a length that fits in a sentence."""
-    text = json.dumps(value if not isinstance(value, str) else value[:80], ensure_ascii=False)
+    """`value` as JSON, cut to fit in a sentence, with nothing in it that moves a cursor."""
+    cut = value[:80] if isinstance(value, str) else value
+    text = json.dumps(cut, ensure_ascii=False)
+    text = text if text.isprintable() else json.dumps(cut)
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def named(key: str) -> str:
+    """A key as part of a path."""
+    return key if key.isprintable() and len(key) <= 60 else shown(key)
 
 
 def one_of(options: Iterable[str]) -> str:

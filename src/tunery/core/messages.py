@@ -6,7 +6,7 @@ from typing import get_args
 import msgspec
 
 from tunery.core.examples import REFUSALS, Role
-from tunery.core.findings import Findings, kind, near, one_of, shown
+from tunery.core.findings import Findings, kind, named, near, one_of, shown
 
 ROLES: tuple[str, ...] = get_args(Role)
 _MODERN_ROLES = ("system", "developer", "user", "assistant", "tool")
@@ -76,12 +76,12 @@ def check_keys(value: Object, known: Sequence[str], path: str | None, findings: 
     for key in value:
         if key in known:
             continue
-        where = f"{path}.{key}" if path else key
+        where = f"{path}.{named(key)}" if path else named(key)
         meant = near(key, [name for name in known if name not in value])
         if meant:
-            findings.error(where[:120], f'is no known key: did you mean "{meant}"?')
+            findings.error(where, f'is no known key: did you mean "{meant}"?')
         else:
-            findings.warn(key[:120], "is not read by training", once=True)
+            findings.warn(named(key), "is not read by training", once=True)
 
 
 def check_string(value: Object, key: str, path: str, findings: Findings) -> None:

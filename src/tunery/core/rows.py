@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import msgspec
 
 from tunery.core.files import Format
-from tunery.core.findings import Findings, kind, near
+from tunery.core.findings import Findings, kind, named, near, shown
 from tunery.core.messages import Object, check_keys, check_messages
 
 MOST_EXPLAINED_BYTES = 1024**2
@@ -70,6 +70,11 @@ def explain_row(row: object, expected: Format | None, findings: Findings) -> Exp
     return Explained(found, findings, has_tools=bool(row.get("tools") or row.get("functions")))
 
 
+def is_good(line: bytes, expected: Format | None) -> bool:
+    """Whether training can use the row."""
+    return not explain(line, expected).findings.has_errors
+
+
 def parse(line: bytes) -> object:
     """The JSON value in `line`.
 
@@ -124,7 +129,7 @@ def _chat_or_reinforcement(row: Object, expected: Format | None) -> Format:
 def _unknown(row: Object, findings: Findings) -> None:
     for key in row:
         if meant := near(key, _ALL_KEYS):
-            findings.error(key[:120], f'is no known key: did you mean "{meant}"?')
+            findings.error(named(key), f'is no known key: did you mean "{meant}"?')
             return
     foreign = next((_FOREIGN[key] for key in row if key in _FOREIGN), None)
     hint = f" ({foreign}, which is not read)" if foreign else ""
@@ -199,7 +204,7 @@ def _unique(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
     if len(row) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise KeyTwice(f'the key "{twice[:80]}" stands twice in one object; which one counts?')
+        raise KeyTwice(f"the key {shown(twice)} stands twice in one object; which one counts?")
     return row
 
 
