@@ -8,6 +8,8 @@ from tunery.core.ids import new_id
 from tunery.core.ports import Clock, KeyStore
 from tunery.settings import Settings
 
+PROJECT = "default"
+
 
 class FirstStartRefused(Exception):
     """An empty installation was to be opened to a network without a key of the operator's."""
@@ -28,31 +30,41 @@ def first_key(settings: Settings, store: KeyStore, clock: Clock) -> str | None:
     """
     credentials = settings.home / "credentials"
     pending = credentials.with_suffix(".new")
-    if pending.exists() and store.caller(digest(pending.read_text().strip())) is not None:
-        # An earlier first start ended between the two lines that are below.
-        pending.rename(credentials)
-    secret = settings.bootstrap_key or new_secret()
+    if store.keys(PROJECT):
+        _finish_earlier(pending, credentials, store)
+        return None
+    if settings.bootstrap_key is not None:
+        store.bootstrap(*_owner(settings.bootstrap_key, clock))
+        return None
+    if not settings.is_loopback:
+        raise FirstStartRefused(
+            f"A first start on {settings.host} needs a key of yours: set TUNERY_BOOTSTRAP_KEY to "
+            "32 characters or more, or start on 127.0.0.1 first."
+        )
+    secret = new_secret()
     _write_private(pending, secret)
-    try:
-        caller, key = _owner(secret, clock)
-        if not settings.is_loopback and settings.bootstrap_key is None and _is_empty(store, key):
-            raise FirstStartRefused(
-                f"A first start on {settings.host} needs a key of yours: set "
-                "TUNERY_BOOTSTRAP_KEY to 32 characters or more, or start on 127.0.0.1 first."
-            )
-        if not store.bootstrap(caller, key) or settings.bootstrap_key is not None:
-            return None
-        pending.rename(credentials)
-        return secret
-    finally:
-        pending.unlink(missing_ok=True)
+    if not store.bootstrap(*_owner(secret, clock)):
+        # Another server on the same database was first.
+        pending.unlink()
+        return None
+    pending.rename(credentials)
+    return secret
+
+
+def _finish_earlier(pending: Path, credentials: Path, store: KeyStore) -> None:
+    """Keep the key of a first start that ended between its last two steps; it opens the store."""
+    if pending.exists():
+        if store.caller(digest(pending.read_text().strip())) is not None:
+            pending.rename(credentials)
+        else:
+            pending.unlink()
 
 
 def _owner(secret: str, clock: Clock) -> tuple[Caller, ApiKey]:
     """The first user, and the key that is its own."""
     caller = Caller(
         organization_id="org-default",
-        project_id="default",
+        project_id=PROJECT,
         user_id="user-default",
         key_id=new_id("key_"),
     )
@@ -66,10 +78,6 @@ def _owner(secret: str, clock: Clock) -> tuple[Caller, ApiKey]:
         created_at=clock.now(),
     )
     return caller, key
-
-
-def _is_empty(store: KeyStore, key: ApiKey) -> bool:
-    return not store.keys(key.project_id)
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -78,9 +78,9 @@ def working(bench: Bench) -> Iterator[Bench]:
         bench.worker.stop()
 
 
-def scripted(*values: AnyProgress, step_s: float = 0.0, problems: tuple[Problem, ...] = ()) -> (
-    ScriptedEngine
-):
+def scripted(
+    *values: AnyProgress, step_s: float = 0.0, problems: tuple[Problem, ...] = ()
+) -> ScriptedEngine:
     return ScriptedEngine(values or whole_run(), report=report(*problems), step_s=step_s)
 
 

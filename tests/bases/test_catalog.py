@@ -1,0 +1,52 @@
+"""Which base models there are, and what they are called."""
+
+from pathlib import Path
+
+import pytest
+
+from tunery.bases.catalog import BUILT_IN, FolderCatalog
+from tunery.core.errors import NotFound
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> FolderCatalog:
+    snapshot = tmp_path / "hub" / "models--Qwen--Qwen3-0.6B" / "snapshots" / "abc"
+    snapshot.mkdir(parents=True)
+    (snapshot / "config.json").write_text("{}")
+    (tmp_path / "hub" / "models--half--downloaded").mkdir()
+    (tmp_path / "own").mkdir()
+    return FolderCatalog(
+        folders={"house-model": tmp_path / "own"},
+        aliases={"gpt-4o-mini-2024-07-18": "Qwen/Qwen3-0.6B", "gpt-5": "Nobody/Has-This"},
+        cache=tmp_path / "hub",
+    )
+
+
+def test_every_kind_of_base_model_is_listed_by_name(catalog: FolderCatalog) -> None:
+    names = [model.name for model in catalog.models()]
+    assert names == ["Qwen/Qwen3-0.6B", "house-model", "tiny-chat"]
+
+
+def test_the_built_in_model_brings_what_auto_means_for_it(catalog: FolderCatalog) -> None:
+    tiny = catalog.resolve("tiny-chat")
+    assert tiny.location == str(BUILT_IN / "tiny-chat")
+    assert tiny.defaults.learning_rate > 1e-3
+    assert tiny.defaults.rows_seen is not None
+
+
+def test_an_alias_means_the_model_behind_it(catalog: FolderCatalog) -> None:
+    assert catalog.resolve("gpt-4o-mini-2024-07-18").name == "Qwen/Qwen3-0.6B"
+
+
+def test_a_revision_stays_with_the_name(catalog: FolderCatalog) -> None:
+    assert catalog.resolve("Qwen/Qwen3-0.6B@abc").location == "Qwen/Qwen3-0.6B@abc"
+
+
+def test_an_unknown_name_is_told_what_there_is(catalog: FolderCatalog) -> None:
+    with pytest.raises(NotFound, match=r"Base models here: Qwen/Qwen3-0\.6B, house-model"):
+        catalog.resolve("gpt-2")
+
+
+def test_an_alias_of_a_model_that_is_not_here_says_how_to_get_it(catalog: FolderCatalog) -> None:
+    with pytest.raises(NotFound, match="hf download Nobody/Has-This"):
+        catalog.resolve("gpt-5")

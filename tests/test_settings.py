@@ -1,0 +1,35 @@
+"""Where a setting comes from."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from tunery.settings import Settings
+
+
+def test_a_variable_goes_before_the_file_and_the_file_before_the_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tunery.toml").write_text(
+        'port = 9000\nconcurrent_jobs = 2\n[aliases]\n"gpt-4o-mini" = "tiny-chat"\n'
+    )
+    monkeypatch.setenv("TUNERY_HOME", str(tmp_path))
+    monkeypatch.setenv("TUNERY_PORT", "9001")
+
+    settings = Settings()
+
+    assert settings.home == tmp_path
+    assert settings.port == 9001
+    assert settings.concurrent_jobs == 2
+    assert settings.aliases == {"gpt-4o-mini": "tiny-chat"}
+    assert settings.lease_seconds == 15
+
+
+def test_a_bootstrap_key_that_can_be_guessed_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TUNERY_BOOTSTRAP_KEY", "secret")
+
+    with pytest.raises(ValidationError, match="at least 32 characters"):
+        Settings(home=tmp_path)
