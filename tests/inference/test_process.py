@@ -115,6 +115,13 @@ def test_closing_tells_whoever_waits_and_leaves_no_process(model: Path) -> None:
         list(made.generate(asked(model)))
 
 
+def test_a_child_that_says_anything_else_is_given_up() -> None:
+    made = ChildGenerator(module="this")  # prints a poem
+    with pytest.raises(Unavailable, match="The inference process"):
+        list(made.generate(asked(Path("any"))))
+    made.close()
+
+
 def test_without_torch_the_way_to_install_it_is_said(
     monkeypatch: pytest.MonkeyPatch, model: Path
 ) -> None:

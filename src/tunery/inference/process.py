@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Mapping
 from typing import IO
 
+import msgspec
+
 from tunery.core.errors import Unavailable
 from tunery.core.generation import GenerationRequest, Piece
 from tunery.core.ports import Closable
@@ -177,18 +179,20 @@ class _Child:
         try:
             with _pipe(self._process.stdout) as stdout:
                 for line in stdout:
-                    answer = spoken(line)
-                    with self._lock:
-                        waiting = self._waiting.get(answer.number)
-                    if waiting is not None:
-                        waiting.put(answer)
-        finally:
-            # Its output ended, or is none of ours: either way nobody must wait for it any longer.
+                    self._hand_out(spoken(line))
+        except msgspec.DecodeError:
+            logger.exception("the inference process said what is none of our words")
             self._process.kill()
-            with self._lock:
-                self._ended = True
-                for waiting in self._waiting.values():
-                    waiting.put(None)
+        with self._lock:
+            self._ended = True
+            for waiting in self._waiting.values():
+                waiting.put(None)
+
+    def _hand_out(self, answer: Answer) -> None:
+        with self._lock:
+            waiting = self._waiting.get(answer.number)
+        if waiting is not None:
+            waiting.put(answer)
 
     def _read_log(self) -> None:
         with _pipe(self._process.stderr) as stderr:

@@ -18,6 +18,7 @@ from tunery.service.jobs import Jobs
 _LOOK_EVERY_S = 0.3
 _KEEP_ALIVE_S = 15
 _BATCH = 200
+_SHUTDOWN_S = 2
 
 _NOTHING_MORE = 204
 """What tells an `EventSource` not to connect again."""
@@ -40,22 +41,34 @@ async def event_stream(
     events, over = await run_in_threadpool(_news, jobs, caller, job_id, last_event_id or None)
     if over and not events and last_event_id:
         return Response(status_code=_NOTHING_MORE)
-    following = _follow(jobs, caller, job_id, events, over)
-    return EventSourceResponse(following, ping=_KEEP_ALIVE_S)
+    closing = anyio.Event()
+    return EventSourceResponse(
+        _follow(jobs, caller, job_id, events, over, closing),
+        ping=_KEEP_ALIVE_S,
+        shutdown_event=closing,
+        shutdown_grace_period=_SHUTDOWN_S,
+    )
 
 
 async def _follow(
-    jobs: Jobs, caller: Caller, job_id: str, events: tuple[Event, ...], over: bool
+    jobs: Jobs,
+    caller: Caller,
+    job_id: str,
+    events: tuple[Event, ...],
+    over: bool,
+    closing: anyio.Event,
 ) -> AsyncIterator[ServerSentEvent]:
+    """`events` and all that come after them; with the server, the stream ends in good order."""
     last: str | None = None
     while True:
         for event in events:
             last = event.id
             yield ServerSentEvent(data=encode(event_to_wire(event)).decode(), id=event.id)
-        if over:
+        if len(events) < _BATCH and not over:
+            with anyio.move_on_after(_LOOK_EVERY_S):
+                await closing.wait()
+        if over or closing.is_set():
             return
-        if len(events) < _BATCH:
-            await anyio.sleep(_LOOK_EVERY_S)
         events, over = await run_in_threadpool(_news, jobs, caller, job_id, last)
 
 
