@@ -4,7 +4,7 @@ import itertools
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psycopg
@@ -115,8 +115,8 @@ def memory_stage() -> Stage:
 def sqlite_stage(folder: Path) -> Iterator[Stage]:
     clock = MovableClock()
     store = sqlite.open_store(folder / "tunery.db", clock)
-    yield Stage(store, clock, no_shift)
-    store.close()
+    with closing(store):
+        yield Stage(store, clock, no_shift)
 
 
 @pytest.fixture(scope="session")

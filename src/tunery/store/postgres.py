@@ -78,12 +78,19 @@ class _Postgres:
     def one(self, query: Query, parameters: Parameters) -> Row | None:
         """Read the first row, if there is one."""
         text = self._compiler.text(query)
-        return self._again(lambda client: client.execute(text, parameters).fetchone())
+        try:
+            return self._again(lambda client: client.execute(text, parameters).fetchone())
+        except InvalidValue:
+            # What cannot be kept cannot be found.
+            return None
 
     def all(self, query: Query, parameters: Parameters) -> list[Row]:
         """Read every row."""
         text = self._compiler.text(query)
-        return self._again(lambda client: client.execute(text, parameters).fetchall())
+        try:
+            return self._again(lambda client: client.execute(text, parameters).fetchall())
+        except InvalidValue:
+            return []
 
     def write(self, work: Callable[[Transaction], T]) -> T:
         """Do `work` in a transaction that is durable when this returns."""

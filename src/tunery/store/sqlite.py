@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.selectable import GenerativeSelect
 
 from tunery.core.errors import InvalidValue, TuneryError, Unavailable
@@ -40,11 +41,14 @@ def open_store(path: Path, clock: Clock) -> SqlStore:
     """
     lock = _FolderLock(path)
     try:
-        database = _Sqlite(path, clock, lock)
+        upgrade(f"sqlite:///{path}")
+        return SqlStore(_Sqlite(path, clock, lock), clock)
+    except DBAPIError as error:
+        lock.release()
+        raise Unavailable(f"The database {path} cannot be used: {error.orig}") from error
     except BaseException:
         lock.release()
         raise
-    return SqlStore(database, clock)
 
 
 class _SqliteCompiler(SQLiteCompiler):
@@ -83,7 +87,6 @@ class _Sqlite:
     reads_in_place = True
 
     def __init__(self, path: Path, clock: Clock, lock: _FolderLock) -> None:
-        upgrade(f"sqlite:///{path}")
         self._path = path
         self._clock = clock
         self._lock = lock
@@ -100,7 +103,10 @@ class _Sqlite:
         reader = self._reader()
         try:
             row: Row | None = reader.execute(text, parameters).fetchone()
-        except (sqlite3.OperationalError, UnicodeEncodeError) as error:
+        except UnicodeEncodeError:
+            # What cannot be kept cannot be found.
+            return None
+        except sqlite3.OperationalError as error:
             raise _meant(error) from error
         finally:
             self._give_back(reader)
@@ -112,7 +118,9 @@ class _Sqlite:
         reader = self._reader()
         try:
             return reader.execute(text, parameters).fetchall()
-        except (sqlite3.OperationalError, UnicodeEncodeError) as error:
+        except UnicodeEncodeError:
+            return []
+        except sqlite3.OperationalError as error:
             raise _meant(error) from error
         finally:
             self._give_back(reader)
