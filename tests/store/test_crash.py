@@ -1,0 +1,78 @@
+"""kill -9 in the middle of writes: whatever was answered is there, and nothing is half (R1)."""
+
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.store.values import MovableClock
+from tunery.core.pages import PageRequest
+from tunery.core.ports import Store
+from tunery.store import sqlite
+
+ALL = PageRequest(limit=100_000, ascending=True)
+
+
+def live_and_die(path: Path, lives: int, after_s: float) -> list[list[str]]:
+    """What a writer said that was killed `after_s` after its first word."""
+    command = [sys.executable, "-m", "tests.store.crash", str(path), str(lives)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        timer = threading.Timer(after_s, process.kill)
+        timer.start()
+        said = [first, *process.stdout]
+        timer.join()
+    assert process.returncode == -signal.SIGKILL
+    # The last line may be torn, as its writer was.
+    return [line.split() for line in said if line.endswith("\n")]
+
+
+def check_all_is_there(store: Store, said: list[list[str]]) -> None:
+    """Everything that was said, and every job whole."""
+    jobs = {job.id: job for job in store.jobs("ours", ALL, metadata={"a": "b"}).items}
+    for kind, name, *more in said:
+        match kind:
+            case "file":
+                assert store.file("ours", name).id == name
+            case "job":
+                assert name in jobs
+            case "validated":
+                assert jobs[name].resolved is not None
+            case "step":
+                assert jobs[name].last_step >= int(more[0])
+    for job in jobs.values():
+        events = store.events("ours", job.id, ALL).items
+        assert [event.number for event in events] == list(range(1, len(events) + 1))
+        assert [each.step for each in store.metrics(job.id)] == list(range(1, job.last_step + 1))
+        kept = store.checkpoints("ours", job.id, ALL).items
+        assert [each.step for each in kept][-1:] == ([job.last_step] if job.last_step else [])
+
+
+def crash_again_and_again(path: Path, lives: int) -> None:
+    dice = random.Random(5)
+    said: list[list[str]] = []
+    for life in range(lives):
+        said += live_and_die(path, life, dice.uniform(0.01, 0.25))
+        with closing(sqlite.open_store(path, MovableClock())) as store:
+            check_all_is_there(store, said)
+    plain = sqlite3.connect(path)
+    assert plain.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    plain.close()
+    assert len(said) > 5 * lives
+
+
+def test_what_was_answered_survives_kill_9(tmp_path: Path) -> None:
+    crash_again_and_again(tmp_path / "tunery.db", lives=3)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_what_was_answered_survives_kill_9_many_times(tmp_path: Path) -> None:
+    crash_again_and_again(tmp_path / "tunery.db", lives=100)
