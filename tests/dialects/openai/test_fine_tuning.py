@@ -234,6 +234,7 @@ def test_a_dry_run_reports_and_makes_nothing(http: TestClient, world: World) -> 
     assert report["memory_bytes"] == 1_000_000
     assert report["hyperparameters"]["n_epochs"] == 5
     assert report["x_tunery"]["r"] == 8
+    assert "status" not in report["x_tunery"]
     assert report["report"]["n_rows"] == 20
     assert http.get(JOBS).json()["data"] == []
 

@@ -151,12 +151,15 @@ def checkpoint_to_wire(checkpoint: Checkpoint) -> schemas.CheckpointObject:
 
 def dry_run_to_wire(outcome: DryRun) -> schemas.DryRunObject:
     """`outcome` as a create call with `x_tunery.dry_run` answers it."""
+    no_job = msgspec.structs.replace(
+        _own(outcome.job), status=msgspec.UNSET, step=msgspec.UNSET, total_steps=msgspec.UNSET
+    )
     return schemas.DryRunObject(
         model=outcome.job.base_model,
         training_file=outcome.job.training_file,
         validation_file=outcome.job.validation_file,
         hyperparameters=_hyperparameters(outcome.job),
-        x_tunery=_own(outcome.job),
+        x_tunery=no_job,
         steps=outcome.steps,
         estimated_seconds=outcome.seconds,
         memory_bytes=outcome.memory_bytes,
@@ -230,6 +233,8 @@ def _own(job: FineTuningJob) -> schemas.JobXTunery:
     known = job.resolved or job.method.hyperparameters
     return schemas.JobXTunery(
         status=job.status.value,
+        step=job.last_step,
+        total_steps=job.total_steps,
         engine=job.engine,
         learning_rate=known.learning_rate,
         r=job.lora.r,
@@ -238,8 +243,6 @@ def _own(job: FineTuningJob) -> schemas.JobXTunery:
         target_modules=job.lora.target_modules,
         overlong=job.overlong,
         requested_model=job.requested_model,
-        step=job.last_step,
-        total_steps=job.total_steps,
     )
 
 

@@ -146,9 +146,11 @@ class MethodObject(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobXTunery(msgspec.Struct, frozen=True, kw_only=True):
-    """What OpenAI's job has no words for."""
+    """What OpenAI's job has no words for; where there is no job, the first three are left out."""
 
-    status: str
+    status: str | msgspec.UnsetType
+    step: int | msgspec.UnsetType
+    total_steps: int | msgspec.UnsetType | None
     engine: str
     learning_rate: float | Literal["auto"]
     r: int
@@ -157,8 +159,6 @@ class JobXTunery(msgspec.Struct, frozen=True, kw_only=True):
     target_modules: tuple[str, ...] | Literal["all-linear"]
     overlong: Overlong
     requested_model: str
-    step: int
-    total_steps: int | None
 
 
 class JobObject(msgspec.Struct, frozen=True, kw_only=True):
