@@ -2,6 +2,7 @@
 
 import errno
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
@@ -313,6 +314,16 @@ def test_a_full_disk_costs_a_checkpoint_and_not_the_job(
     assert isinstance(values[-1], Finished)
     left = {path.name for path in (Path(changed().blobs) / changed().folder).iterdir()}
     assert left == {"adapter"}
+
+
+def test_a_disk_that_will_be_full_is_said_before_the_first_step(
+    changed: Changed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage("/")._replace(free=100_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    first = run(changed())[0]
+    assert isinstance(first, Note)
+    assert "nearly full" in first.message
 
 
 def test_a_disk_too_full_for_the_adapter_fails_the_job(

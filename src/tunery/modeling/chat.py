@@ -91,7 +91,8 @@ class Chat:
         taught: list[tuple[int, int]] = []
         for index, message in enumerate(messages):
             if message["role"] == "assistant" and message.get("weight") != 0:
-                turn = self._turn(plain, index, tools)
+                is_last = index + 1 == len(plain)
+                turn = self._turn(plain, index, tools, whole if is_last else None)
                 cursor = taught[-1][1] if taught else 0
                 found = turn.locate(whole, cursor) if turn else None
                 first, end = found or self._marked(plain, index, tools)
@@ -182,14 +183,20 @@ class Chat:
         return text
 
     def _turn(
-        self, messages: Sequence[Message], index: int, tools: Sequence[Tool] | None
+        self,
+        messages: Sequence[Message],
+        index: int,
+        tools: Sequence[Tool] | None,
+        upto: str | None,
     ) -> _Turn | None:
         """Turn `index`, by rendering the conversation up to it; None where that begins otherwise.
+
+        `upto` is that conversation with the turn, where it is rendered already.
 
         Raises:
             Unsupported: nothing ends the turn.
         """
-        whole = self.render(messages[: index + 1], tools)
+        whole = self.render(messages[: index + 1], tools) if upto is None else upto
         prompt = self._prompt_before(messages, index, tools, whole)
         if prompt is None:
             return None

@@ -63,6 +63,11 @@ def save(
         (partial / _POSITION).write_bytes(msgspec.json.encode(position))
 
 
+def size_bytes(adapter: Adapter) -> int:
+    """What a checkpoint of `adapter` takes: its weights and two moments, fp32."""
+    return 3 * 4 * adapter.n_parameters
+
+
 def load(folder: Path, *, adapter: Adapter, optimizer: AdamW) -> Position:
     """Set `adapter` and `optimizer` to what they were.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import logging
 import math
+import shutil
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -34,7 +35,7 @@ from tunery.modeling.chat import Chat
 from tunery.modeling.load import load_model
 from tunery.modeling.optimizer import AdamW, learning_rate
 from tunery.modeling.stream import Segment, micro_batches, shared
-from tunery.trainers import checkpoint, memory
+from tunery.trainers import checkpoint, memory, token_cache
 from tunery.trainers.card import model_card
 from tunery.trainers.checkpoint import DamagedCheckpoint, Position
 from tunery.trainers.text_data import Examples, batches, load_examples
@@ -51,6 +52,9 @@ _PACE_STEPS = 20
 
 # The folders of checkpoints begin so; the step follows in eight digits, so that they sort by age.
 _CHECKPOINT = "step-"
+
+# The best, the last three, and the one that is being written.
+_KEPT_CHECKPOINTS = 5
 
 _DISK_IS_FULL = {errno.ENOSPC, errno.EDQUOT}
 
@@ -288,6 +292,7 @@ def carry_out(request: RunRequest, pause: Event) -> Iterator[AnyProgress]:
             yield Paused()
             return
     key = _hand_over(training)
+    token_cache.forget(Path(request.blobs) / request.folder)
     yield Finished(adapter=key, trained_tokens=training.position.trained_tokens)
 
 
@@ -295,9 +300,7 @@ def prepare(request: RunRequest) -> tuple[Training, list[Note]]:
     """Load the base, the data and, where the job goes on, its last checkpoint."""
     loaded = load_model(request.location)
     base, chat = Base(loaded.model), Chat(loaded.tokenizer)
-    examples = load_examples(
-        Path(request.training_file), chat, context=base.context, overlong=request.overlong
-    )
+    examples = _training_examples(request, chat, base.context)
     validation = _validation(request, chat, base.context)
     adapter = _adapter(request, base)
     training = Training(
@@ -312,7 +315,20 @@ def prepare(request: RunRequest) -> tuple[Training, list[Note]]:
         position=_beginning(request, examples),
         saved_step=0,
     )
-    return training, [*_about_data(examples), *_resume(training)]
+    return training, [*_about_data(examples), *_about_disk(training), *_resume(training)]
+
+
+def _training_examples(request: RunRequest, chat: Chat, context: int | None) -> Examples:
+    """The training file's rows; a long file is tokenised by the job's first attempt alone."""
+    path = Path(request.training_file)
+
+    def read() -> Examples:
+        return load_examples(path, chat, context=context, overlong=request.overlong)
+
+    if path.stat().st_size < token_cache.WORTH_BYTES:
+        return read()
+    key = token_cache.key(path, chat, context, request.overlong)
+    return token_cache.cached(Path(request.blobs) / request.folder, key, read)
 
 
 def _validation(request: RunRequest, chat: Chat, context: int | None) -> Examples | None:
@@ -370,6 +386,20 @@ def _about_data(examples: Examples) -> list[Note]:
         (examples.n_silent, "Left out because they teach nothing"),
     ]
     return [Note(level="warn", message=f"{what}: {n} rows.") for n, what in said if n]
+
+
+def _about_disk(training: Training) -> list[Note]:
+    """A word of warning where the checkpoints that are kept, and the next, do not fit."""
+    blobs = Path(training.request.blobs)
+    needed = _KEPT_CHECKPOINTS * checkpoint.size_bytes(training.adapter)
+    free = shutil.disk_usage(blobs).free
+    if free > needed:
+        return []
+    message = (
+        f"The disk is nearly full: {free / 2**20:.0f} MiB are free, and the checkpoints of this "
+        f"job may take {needed / 2**20:.0f} MiB."
+    )
+    return [Note(level="warn", message=message)]
 
 
 def _resume(training: Training) -> list[Note]:
