@@ -11,7 +11,7 @@ from tunery.cli.chat import CHAT_PATH, Sampling
 from tunery.cli.client import Client, Json
 from tunery.cli.output import aside
 
-_LONGEST_ANSWER = 96
+_LONGEST_ANSWER = 64
 _AT_A_TIME = 8
 
 
