@@ -21,13 +21,13 @@ from tunery.blobs.folder import FolderBlobs
 from tunery.core.errors import TuneryError
 from tunery.core.ports import Clock, Engine, Generator, Store
 from tunery.dialects import DIALECTS, health
-from tunery.dialects.openai.errors import answer_http_exception
+from tunery.dialects.openai.errors import answer_http_exception, answer_unexpected
 from tunery.engines import ENGINES
 from tunery.first_start import first_key
 from tunery.inference.process import ChildGenerator
 from tunery.listening import listen
 from tunery.logs import configure_logs
-from tunery.middleware import BodyLimit, RequestIds
+from tunery.middleware import BodyLimit, NoNul, RequestIds
 from tunery.service.files import Files
 from tunery.service.generate import Generation
 from tunery.service.health import Health
@@ -108,7 +108,7 @@ def build(settings: Settings) -> Wired:
         lease_s=settings.lease_seconds,
     )
     models = Models(store, catalog)
-    generator = ChildGenerator()
+    generator = ChildGenerator(threads=settings.threads)
     services = Services(
         keys=Keys(store, clock),
         files=Files(store, blobs, clock, max_file_bytes=settings.max_file_bytes),
@@ -160,7 +160,9 @@ def create_app(wired: Wired) -> FastAPI:
         app.include_router(router)
     app.include_router(health.router)
     app.add_exception_handler(HTTPException, answer_http_exception)
+    app.add_exception_handler(Exception, answer_unexpected)
     app.add_middleware(BodyLimit, max_bytes=wired.settings.max_body_bytes)
+    app.add_middleware(NoNul)
     app.add_middleware(RequestIds)
     return app
 

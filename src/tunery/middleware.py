@@ -56,34 +56,69 @@ class BodyLimit:
             return
         declared = headers.get(b"content-length", b"0")
         if not declared.isdigit() or int(declared) > self._max_bytes:
-            await _refuse(send, self._max_bytes)
+            await _refuse_too_large(send, self._max_bytes)
             return
-        await self._app(scope, _bounded(receive, self._max_bytes), send)
+        reading = _Bounded(receive, send, self._max_bytes)
+        try:
+            await self._app(scope, reading.receive, reading.send)
+        except TooLarge:
+            await reading.refuse()
 
 
-def _bounded(receive: Receive, max_bytes: int) -> Receive:
-    seen = 0
+class _Bounded:
+    """One request whose length was not declared: what is read of it, and how that is answered."""
 
-    async def bounded() -> Message:
-        nonlocal seen
-        message = await receive()
-        seen += len(message.get("body", b""))
-        if seen > max_bytes:
-            raise TooLarge(_too_large(max_bytes))
+    def __init__(self, receive: Receive, send: Send, max_bytes: int) -> None:
+        self._receive = receive
+        self._send = send
+        self._max_bytes = max_bytes
+        self._seen = 0
+        self._answered = False
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._seen += len(message.get("body", b""))
+        if self._seen > self._max_bytes:
+            raise TooLarge(_too_large(self._max_bytes))
         return message
 
-    return bounded
+    async def send(self, message: Message) -> None:
+        """Pass an answer on, but for what was made of our own error on the way."""
+        if self._seen <= self._max_bytes:
+            await self._send(message)
+        else:
+            await self.refuse()
+
+    async def refuse(self) -> None:
+        """Answer 413, once."""
+        if not self._answered:
+            self._answered = True
+            await _refuse_too_large(self._send, self._max_bytes)
 
 
-async def _refuse(send: Send, max_bytes: int) -> None:
-    error = {
-        "message": _too_large(max_bytes),
-        "type": "invalid_request_error",
-        "param": None,
-        "code": TooLarge.default_code,
-    }
+class NoNul:
+    """Refuses a path or query with a NUL in it: it names nothing, and PostgreSQL chokes on it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap `app`."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer 404 where there is one."""
+        if scope["type"] == "http" and ("\0" in scope["path"] or b"%00" in scope["query_string"]):
+            await _refuse(send, 404, "The URL has a NUL character in it.", "unknown_url")
+            return
+        await self._app(scope, receive, send)
+
+
+async def _refuse_too_large(send: Send, max_bytes: int) -> None:
+    await _refuse(send, TooLarge.status, _too_large(max_bytes), TooLarge.default_code)
+
+
+async def _refuse(send: Send, status: int, message: str, code: str | None) -> None:
+    error = {"message": message, "type": "invalid_request_error", "param": None, "code": code}
     headers = [(b"content-type", b"application/json")]
-    await send({"type": "http.response.start", "status": 413, "headers": headers})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": orjson.dumps({"error": error})})
 
 
