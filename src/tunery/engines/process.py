@@ -32,6 +32,9 @@ logger = logging.getLogger(__name__)
 SILENCE_S = 1.0
 """After so long without a line from the trainer, the worker is told that the run is alive."""
 
+MOST_PREFLIGHTS = 2
+"""So many files are looked through at the same time; each takes a process with a tokenizer."""
+
 NOT_INSTALLED = (
     "Local training is not installed on this server. To install it: pip install 'tunery[train]'"
 )
@@ -54,6 +57,7 @@ class LocalEngine:
         self._checkpoint_seconds = checkpoint_seconds
         self._threads = threads
         self._lock = threading.Lock()
+        self._preflights = threading.BoundedSemaphore(MOST_PREFLIGHTS)
         self._children: dict[str, Child] = {}
         self._closed = False
         self._warm: WarmParent | None = None
@@ -91,7 +95,8 @@ class LocalEngine:
             estimate=estimate,
             threads=self._threads,
         )
-        line = self._answer("tunery.trainers.preflight", msgspec.json.encode(request) + b"\n")
+        with self._preflights:
+            line = self._answer("tunery.trainers.preflight", msgspec.json.encode(request) + b"\n")
         return msgspec.json.decode(line, type=Preflight)
 
     def run(self, run: Run) -> Closable[AnyProgress]:
