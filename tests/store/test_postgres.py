@@ -143,10 +143,10 @@ def test_writers_that_wait_for_each_other_are_tried_again(shared_store: SharedSt
     def lock_both(order: list[str]) -> None:
         def work(tx: Transaction) -> None:
             tries.append(order)
-            tx.one(runs.LOCK_HELD, {"id": order[0]})
+            tx.one(runs.LOCK_JOB, {"id": order[0]})
             if len(tries) <= 2:
                 meet.wait(10)
-            tx.one(runs.LOCK_HELD, {"id": order[1]})
+            tx.one(runs.LOCK_JOB, {"id": order[1]})
 
         shared_store.store._database.write(work)
 

@@ -181,6 +181,9 @@ jobs = Table(
     Index("ix_jobs_project", "project_id", "sequence"),
     Index(
         "ix_jobs_unfinished",
+        "project_id",
+        "status",
+        "lease_until_us",
         "sequence",
         sqlite_where=UNFINISHED,
         postgresql_where=UNFINISHED,

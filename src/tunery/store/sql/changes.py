@@ -6,7 +6,6 @@ from datetime import datetime
 from tunery.core.errors import LeaseLost
 from tunery.core.events import Checkpoint, NewEvent
 from tunery.core.job import FineTuningJob, refuse_move
-from tunery.core.ports import Lease
 from tunery.store.record import Change, Record
 from tunery.store.sql import job_rows, rows
 from tunery.store.sql.database import Transaction
@@ -15,15 +14,15 @@ from tunery.store.statements import runs
 from tunery.store.times import to_us
 
 
-def held(tx: Transaction, lease: Lease) -> Record:
-    """The job of a lease, locked until the transaction ends.
+def locked(tx: Transaction, job_id: str) -> Record:
+    """The job that a worker names, locked until the transaction ends.
 
     Raises:
-        LeaseLost: there is no such job; whether the lease still holds is for the rules to say.
+        LeaseLost: there is no such job; whether a lease still holds is for the rules to say.
     """
-    row = tx.one(runs.LOCK_HELD, {"id": lease.job_id})
+    row = tx.one(runs.LOCK_JOB, {"id": job_id})
     if row is None:
-        raise LeaseLost(f"There is no job {lease.job_id} to report on.")
+        raise LeaseLost(f"There is no job {job_id} to report on.")
     return job_rows.record(row)
 
 

@@ -9,8 +9,8 @@ from tunery.core.job import JobStatus
 from tunery.core.ports import Lease, Run, Validated
 from tunery.core.progress import AnyProgress
 from tunery.store import rules
-from tunery.store.record import Change
-from tunery.store.sql import changes, job_rows, rows
+from tunery.store.record import Change, Record
+from tunery.store.sql import changes, rows
 from tunery.store.sql.database import Part, Row, Transaction
 from tunery.store.statements import files as file_statements
 from tunery.store.statements import runs as statements
@@ -27,8 +27,11 @@ class SqlRuns(Part):
 
         def work(tx: Transaction) -> Run | None:
             now_us = tx.now_us()
-            row = tx.one(statements.NEXT, {"now_us": now_us})
-            return None if row is None else self._lease(tx, row, owner, now_us + _us(lease_s))
+            found = tx.one(statements.NEXT, {"now_us": now_us})
+            if found is None:
+                return None
+            before = changes.locked(tx, found[0])
+            return self._lease(tx, before, owner, now_us + _us(lease_s))
 
         return self._database.write(work)
 
@@ -55,7 +58,7 @@ class SqlRuns(Part):
         """Queue a job whose files are good, and let go of it; LeaseLost where it is gone."""
 
         def work(tx: Transaction) -> None:
-            before = changes.held(tx, lease)
+            before = changes.locked(tx, lease.job_id)
             change = rules.validated(before, lease, outcome)
             changes.write(tx, before, (), change, self._clock.now())
 
@@ -69,7 +72,7 @@ class SqlRuns(Part):
         """
 
         def work(tx: Transaction) -> JobStatus:
-            before = changes.held(tx, lease)
+            before = changes.locked(tx, lease.job_id)
             listed = changes.kept(tx, before.job)
             now = self._clock.now()
             change = rules.apply(before, listed, lease, progress, now)
@@ -86,7 +89,7 @@ class SqlRuns(Part):
         """
 
         def work(tx: Transaction) -> None:
-            before = changes.held(tx, lease)
+            before = changes.locked(tx, lease.job_id)
             rules.check_held(before, lease)
             job = before.job
             replaced = self._named(tx, job.project_id, job.result_files, file.filename)
@@ -108,8 +111,7 @@ class SqlRuns(Part):
         """Drop the row of a retired checkpoint; its folder is gone."""
         self._database.write(lambda tx: tx.run(upkeep.FORGET_CHECKPOINT, {"id": checkpoint.id}))
 
-    def _lease(self, tx: Transaction, row: Row, owner: str, until_us: int) -> Run:
-        before = job_rows.record(row)
+    def _lease(self, tx: Transaction, before: Record, owner: str, until_us: int) -> Run:
         listed = changes.kept(tx, before.job)
         now = self._clock.now()
         change = rules.claim(before, listed, owner=owner, until_us=until_us, now=now)

@@ -63,18 +63,21 @@ STAY = Query(
 def listed_jobs(*, n_pairs: int, bare: bool, ascending: bool) -> Query:
     """The jobs that have `n_pairs` pairs of metadata, or with `bare` those that have none.
 
-    With pairs, the list runs along the index of the first one and looks the others up.
+    With pairs, the list runs along the index of the last one and looks the others up.
     """
     found = select(*JOB_COLUMNS).where(given(jobs.c.project_id))
     if bare:
         found = found.where(WITHOUT_METADATA)
-    for number_of_pair in range(n_pairs):
-        pair = job_metadata.alias(f"pair_{number_of_pair}")
-        found = found.join(pair, pair.c.job_sequence == jobs.c.sequence).where(
+    sequence = jobs.c.sequence
+    for place in range(n_pairs):
+        pair = job_metadata.alias(f"pair_{place}")
+        found = found.where(
+            pair.c.job_sequence == sequence,
             given(pair.c.project_id),
-            pair.c.pair == value(f"pair_{number_of_pair}", job_metadata.c.pair),
+            pair.c.pair == value(f"pair_{place}", job_metadata.c.pair),
         )
-    return Query(page(found, jobs.c.sequence, ascending=ascending))
+        sequence = pair.c.job_sequence
+    return Query(page(found, sequence, ascending=ascending))
 
 
 LOCK_PROJECT = Query(

@@ -21,16 +21,19 @@ _held = (
 )
 
 NEXT = Query(
-    select(*RECORD_COLUMNS)
+    select(jobs.c.id)
     .select_from(jobs.outerjoin(_held, _held.c.project_id == jobs.c.project_id))
     .where(_UNFINISHED, _FREE, one_of(jobs.c.status, _WAITING))
     .order_by(func.coalesce(_held.c.n, word("0")), jobs.c.sequence)
     .limit(word("1"))
     .with_for_update(of=jobs, skip_locked=True)
 )
-"""The next job to lease: of the project with the least held, then the oldest (I10)."""
+"""Lock the next job to lease: of the project with the least held, then the oldest (I10).
 
-LOCK_HELD = Query(select(*RECORD_COLUMNS).where(given(jobs.c.id)).with_for_update())
+An index holds all that this looks at; the job's own row is read once it is chosen.
+"""
+
+LOCK_JOB = Query(select(*RECORD_COLUMNS).where(given(jobs.c.id)).with_for_update())
 
 RENEW = Query(
     update(jobs)

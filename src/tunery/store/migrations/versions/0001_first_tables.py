@@ -170,7 +170,7 @@ def _job_indexes() -> None:
     op.create_index(
         "ix_jobs_unfinished",
         "jobs",
-        ["sequence"],
+        ["project_id", "status", "lease_until_us", "sequence"],
         sqlite_where=unfinished,
         postgresql_where=unfinished,
     )
