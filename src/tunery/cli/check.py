@@ -8,6 +8,7 @@ import typer
 
 from tunery.bases.catalog import FolderCatalog, hugging_face_cache
 from tunery.cli.commands import JsonOption
+from tunery.cli.connection import read_settings
 from tunery.cli.examine import joined, read_through, seen_by
 from tunery.cli.failure import ExitCode, Failure
 from tunery.cli.output import aside, print_object, screen
@@ -18,7 +19,6 @@ from tunery.core.job import Overlong
 from tunery.core.models import BaseModel
 from tunery.core.preflight import Preflight
 from tunery.engines.process import installed
-from tunery.settings import Settings
 
 File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A JSONL file.")]
 Model = Annotated[
@@ -63,7 +63,7 @@ def check(
 
 
 def _base(model: str) -> BaseModel:
-    settings = Settings()
+    settings = read_settings()
     catalog = FolderCatalog(
         folders=settings.models, aliases=settings.aliases, cache=hugging_face_cache()
     )

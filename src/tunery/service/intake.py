@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -80,6 +81,7 @@ class Intake:
         self._sha256 = hashlib.sha256()
         self._checker = RowChecker() if is_checked else None
         self._size_bytes = 0
+        self._checking = ThreadPoolExecutor(max_workers=1, thread_name_prefix="check")
         self._writer = blobs.writer(f"files/{self._id}")
 
     def write(self, block: bytes) -> None:
@@ -95,10 +97,11 @@ class Intake:
                 f"The file is larger than {self._max_bytes} bytes, which is this server's limit.",
                 param="file",
             )
+        # Writing and hashing let go of the interpreter, so that the check runs meanwhile.
+        checked = self._checking.submit(self._check, block)
         self._writer.write(block)
         self._sha256.update(block)
-        if self._checker is not None:
-            self._checker.feed(block)
+        checked.result()
 
     def finish(self, request: FileRequest) -> File:
         """Keep the file, durably.
@@ -106,6 +109,7 @@ class Intake:
         Raises:
             InvalidFile: it is to be trained on and cannot be; every problem is named.
         """
+        self._checking.shutdown()
         file = self._file(request)
         self._writer.commit()
         try:
@@ -117,7 +121,12 @@ class Intake:
 
     def discard(self) -> None:
         """Leave nothing behind. After `finish` it does nothing."""
+        self._checking.shutdown()
         self._writer.discard()
+
+    def _check(self, block: bytes) -> None:
+        if self._checker is not None:
+            self._checker.feed(block)
 
     def _file(self, request: FileRequest) -> File:
         report = self._good_report() if request.purpose == TRAINING else None
