@@ -1,7 +1,6 @@
 """What engines report, in every store."""
 
 import math
-from dataclasses import replace
 from datetime import timedelta
 
 import msgspec
@@ -13,15 +12,13 @@ from tests.store.values import (
     GOOD,
     RESOLVED,
     START,
-    a_file,
     added,
     claimed,
     running,
     saved,
-    stale,
     steps,
 )
-from tunery.core.errors import InvalidTransition, LeaseLost, NotFound
+from tunery.core.errors import InvalidTransition, LeaseLost
 from tunery.core.events import Event, NewEvent
 from tunery.core.job import JobError, JobStatus
 from tunery.core.pages import PageRequest
@@ -170,77 +167,6 @@ def test_a_failed_run_ends_the_job(store: Store) -> None:
         store.apply(run.lease, [Alive()])
 
 
-def test_a_checkpoint_can_be_listed_and_called(store: Store) -> None:
-    run = running(store)
-    report = saved(5, valid_loss=0.5)
-    store.apply(run.lease, [*steps(1, 5), report])
-    [checkpoint] = store.checkpoints("ours", run.job.id, ALL).items
-    model = f"ft:tiny-chat:org-a:cats:{run.job.id[-8:]}"
-    assert checkpoint.model == f"{model}:ckpt-step-5"
-    assert (checkpoint.step, checkpoint.folder) == (5, report.folder)
-    assert (checkpoint.metrics, checkpoint.created_at) == (report.metrics, START)
-    assert checkpoint.id.startswith("ftckpt_")
-    assert store.checkpoint("ours", model, 5) == checkpoint
-    with pytest.raises(NotFound):
-        store.checkpoint("ours", model, 4)
-    with pytest.raises(NotFound):
-        store.checkpoint("theirs", model, 5)
-    assert events(store, run)[-1].message == "Checkpoint created at step 5"
-
-
-def test_the_best_and_the_last_three_checkpoints_are_kept(store: Store) -> None:
-    run = running(store)
-    losses = {10: 0.9, 20: 0.3, 30: 0.5, 40: 0.6, 50: 0.7, 60: 0.8}
-    for step, loss in losses.items():
-        store.apply(run.lease, [saved(step, valid_loss=loss)])
-    assert listed(store, run) == [60, 50, 40, 20]
-    retired = store.retired_checkpoints(run.job.id)
-    assert [each.step for each in retired] == [10, 30]
-    for checkpoint in retired:
-        store.forget_checkpoint(checkpoint)
-    assert list(store.retired_checkpoints(run.job.id)) == []
-    assert listed(store, run) == [60, 50, 40, 20]
-
-
-def test_without_a_validation_loss_the_last_three_are_kept(store: Store) -> None:
-    run = running(store)
-    store.apply(run.lease, [saved(step) for step in range(1, 6)])
-    assert listed(store, run) == [5, 4, 3]
-    assert [each.step for each in store.retired_checkpoints(run.job.id)] == [1, 2]
-
-
-def test_a_listed_checkpoint_is_not_forgotten(store: Store) -> None:
-    run = running(store)
-    store.apply(run.lease, [saved(1)])
-    store.forget_checkpoint(store.checkpoints("ours", run.job.id, ALL).items[0])
-    assert listed(store, run) == [1]
-
-
-def test_checkpoints_are_paged_newest_first(store: Store) -> None:
-    run = running(store)
-    store.apply(run.lease, [saved(step) for step in (1, 2, 3)])
-    first = store.checkpoints("ours", run.job.id, PageRequest(limit=2))
-    assert [each.step for each in first.items] == [3, 2]
-    assert first.has_more
-    behind = PageRequest(limit=2, after=first.items[-1].id)
-    last = store.checkpoints("ours", run.job.id, behind)
-    assert ([each.step for each in last.items], last.has_more) == ([1], False)
-    assert store.checkpoints("ours", run.job.id, PageRequest(limit=2, after="x")).items == ()
-    assert store.checkpoints("ours", run.job.id, PageRequest(limit=0)).items == ()
-
-
-def test_a_step_saved_again_replaces_the_first(store: Store) -> None:
-    run = running(store)
-    store.apply(run.lease, [saved(3, folder="runs/j/2/3"), Paused()])
-    again = claimed(store)
-    store.apply(again.lease, [saved(3, folder="runs/j/3/3"), Paused()])
-    assert listed(store, run) == [3]
-    assert [each.folder for each in store.retired_checkpoints(run.job.id)] == ["runs/j/2/3"]
-    last = claimed(store).resume_from
-    assert last is not None
-    assert last.folder == "runs/j/3/3"
-
-
 def test_a_run_that_lets_go_is_queued_again(store: Store) -> None:
     run = running(store)
     assert store.apply(run.lease, [*steps(1, 2), saved(2), Paused()]) is JobStatus.QUEUED
@@ -331,81 +257,3 @@ def test_a_finished_job_takes_no_more_reports(store: Store) -> None:
     with pytest.raises(LeaseLost):
         store.apply(run.lease, [FINISHED])
     assert len(store.models("ours")) == 1
-
-
-def test_a_result_file_belongs_to_the_job(store: Store) -> None:
-    run = running(store)
-    file = a_file(purpose="fine-tune-results", filename="step_metrics.csv")
-    store.publish_result_file(run.lease, file)
-    store.apply(run.lease, [FINISHED])
-    assert store.file("ours", file.id) == file
-    assert store.job("ours", run.job.id).result_files == (file.id,)
-
-
-def test_a_result_file_of_an_attempt_that_was_cut_off_is_replaced(stage: Stage) -> None:
-    run = running(stage.store)
-    first, second = (a_file(filename="step_metrics.csv") for _ in range(2))
-    other = a_file(filename="report.json")
-    stage.store.publish_result_file(run.lease, first)
-    stage.store.publish_result_file(run.lease, other)
-    stage.advance(31)
-    run = claimed(stage.store)
-    stage.store.publish_result_file(run.lease, second)
-    assert stage.store.job("ours", run.job.id).result_files == (other.id, second.id)
-    assert [each.id for each in stage.store.discardable_files()] == [first.id]
-
-
-def test_a_zombie_publishes_no_result_file(store: Store) -> None:
-    run = running(store)
-    file = a_file(filename="step_metrics.csv")
-    with pytest.raises(LeaseLost):
-        store.publish_result_file(stale(run.lease), file)
-    with pytest.raises(NotFound):
-        store.file("ours", file.id)
-    assert store.job("ours", run.job.id).result_files == ()
-
-
-def test_tuned_models_are_listed_newest_first(store: Store) -> None:
-    names = []
-    for _ in range(2):
-        run = running(store)
-        store.apply(run.lease, [FINISHED])
-        names.append(store.job("ours", run.job.id).fine_tuned_model)
-    assert [model.name for model in store.models("ours")] == names[::-1]
-    assert list(store.models("theirs")) == []
-
-
-def test_a_deleted_model_and_its_checkpoints_are_unknown(store: Store) -> None:
-    run = running(store)
-    store.apply(run.lease, [saved(1), saved(2), FINISHED])
-    name = store.job("ours", run.job.id).fine_tuned_model
-    assert name is not None
-    for project, unknown in (("theirs", name), ("ours", "ft:none"), ("ours", "tiny-chat")):
-        with pytest.raises(NotFound, match=unknown):
-            store.delete_model(project, unknown)
-    model = store.model("ours", name)
-    assert store.delete_model("ours", name) == model
-    for step in (1, 2):
-        with pytest.raises(NotFound):
-            store.checkpoint("ours", name, step)
-    for act in (store.model, store.delete_model):
-        with pytest.raises(NotFound, match=name):
-            act("ours", name)
-    assert list(store.models("ours")) == []
-    assert listed(store, run) == []
-    assert [each.step for each in store.retired_checkpoints(run.job.id)] == [1, 2]
-    assert store.job("ours", run.job.id).fine_tuned_model == name
-
-
-def test_two_jobs_of_one_name_both_finish(store: Store) -> None:
-    """The name ends in 8 of the job's digits, which two jobs may share."""
-    job = added(store)
-    twin = replace(job, id=f"ftjob-{'f' * 16}{job.id[-8:]}")
-    store.add_job(twin, [], None)
-    runs = [claimed(store), claimed(store)]
-    for run in runs:
-        store.validated(run.lease, GOOD)
-    for _ in range(2):
-        assert store.apply(claimed(store).lease, [FINISHED]) is JobStatus.SUCCEEDED
-    assert len(store.models("ours")) == 2
-    assert store.model("ours", store.models("ours")[0].name) == store.models("ours")[0]

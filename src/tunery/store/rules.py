@@ -1,41 +1,20 @@
-"""What becomes of a job that is claimed, moved or reported on: pure, the same in every store."""
+"""What becomes of a job that is claimed, validated or moved: pure, the same in every store."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import assert_never
 
 from tunery.core.errors import Conflict, InvalidTransition, LeaseLost
-from tunery.core.events import Checkpoint, Level, NewEvent, metrics_event
-from tunery.core.ids import new_id
+from tunery.core.events import Checkpoint, NewEvent
 from tunery.core.job import (
     MOVES,
     FineTuningJob,
-    JobError,
     JobStatus,
     callers_sources,
     refuse_move,
 )
-from tunery.core.models import FineTunedModel, checkpoint_name, tuned_model_name
 from tunery.core.ports import Idempotency, Lease, Validated
-from tunery.core.progress import (
-    Alive,
-    AnyProgress,
-    CheckpointSaved,
-    Died,
-    Failed,
-    Finished,
-    Metrics,
-    Note,
-    Paused,
-)
 from tunery.store.record import Change, Record
-
-MOST_DEATHS = 3
-"""As often as a trainer may die without a new checkpoint; one more, and the job fails."""
-
-KEPT_CHECKPOINTS = 3
-"""As many of the last checkpoints are kept, beside the best by validation loss."""
 
 ANSWERS_KEPT = timedelta(days=1)
 """As long is the answer to a create call kept for its idempotency key (I7)."""
@@ -92,13 +71,13 @@ def claim(
 def _claim_event(record: Record, kept: Sequence[Checkpoint]) -> NewEvent | None:
     validating = record.job.status is JobStatus.VALIDATING_FILES
     if record.owner is not None:
-        then = "its files are validated again" if validating else f"it goes on {_from(kept)}"
+        then = "its files are validated again" if validating else f"it goes on {going_on(kept)}"
         return NewEvent(message=f"The job's worker was lost; {then}", level="warn")
     if validating:
         return None
     if record.job.started_at is None:
         return NewEvent(message="Fine-tuning job started")
-    return NewEvent(message=f"Fine-tuning job goes on {_from(kept)}")
+    return NewEvent(message=f"Fine-tuning job goes on {going_on(kept)}")
 
 
 def validated(record: Record, lease: Lease, outcome: Validated) -> Change:
@@ -113,12 +92,12 @@ def validated(record: Record, lease: Lease, outcome: Validated) -> Change:
     if job.status is not JobStatus.VALIDATING_FILES:
         raise InvalidTransition(f"Job {job.id} is {job.status}; its files are validated already.")
     job = replace(
-        _moved(job, JobStatus.QUEUED), resolved=outcome.resolved, total_steps=outcome.total_steps
+        moved(job, JobStatus.QUEUED), resolved=outcome.resolved, total_steps=outcome.total_steps
     )
     queued = NewEvent(message="Files validated, moving job to queued state")
     return Change(
         # A death while validating says nothing about the training.
-        record=_released(replace(record, job=job, deaths=0)),
+        record=released(replace(record, job=job, deaths=0)),
         kept=(),
         events=(*outcome.notes, queued),
     )
@@ -137,197 +116,26 @@ def move(
     job = replace(record.job, status=target, estimated_finish=None)
     after = replace(record, job=job)
     if target.is_final:
-        after = _released(replace(after, job=replace(job, finished_at=now)))
+        after = released(replace(after, job=replace(job, finished_at=now)))
     return Change(record=after, kept=tuple(kept), events=(event,))
 
 
-def apply(
-    record: Record,
-    kept: Sequence[Checkpoint],
-    lease: Lease,
-    progress: Sequence[AnyProgress],
-    now: datetime,
-) -> Change:
-    """Record what an engine reported, one value after the other.
+def moved(job: FineTuningJob, target: JobStatus) -> FineTuningJob:
+    """The job in the state `target`.
 
     Raises:
-        LeaseLost: the worker holds the job no longer, or not after the values before.
+        InvalidTransition: it cannot make this move (I1).
     """
-    change = Change(record=record, kept=tuple(kept))
-    check_held(record, lease)
-    for value in progress:
-        check_held(change.record, lease)
-        change = _recorded(change, value, now)
-    return change
-
-
-def _recorded(change: Change, value: AnyProgress, now: datetime) -> Change:
-    match value:
-        case Alive():
-            return change
-        case Note():
-            return _say(change, value.message, level=value.level)
-        case Metrics():
-            return _measured(change, value, now)
-        case CheckpointSaved():
-            return _published(change, value, now)
-        case Paused():
-            return _let_go(change)
-        case Died():
-            return _died(change, value, now)
-        case Failed():
-            return _failed(change, value, now)
-        case Finished():
-            return _finished(change, value, now)
-        case _:
-            assert_never(value)
-
-
-def _measured(change: Change, metrics: Metrics, now: datetime) -> Change:
-    job = change.record.job
-    if job.status is JobStatus.RUNNING and metrics.remaining_s is not None:
-        job = replace(job, estimated_finish=now + timedelta(seconds=metrics.remaining_s))
-    # A run that goes on from a checkpoint takes steps again whose metrics are recorded already.
-    if metrics.step <= job.last_step:
-        return _with_job(change, job)
-    job = replace(job, last_step=metrics.step, trained_tokens=metrics.trained_tokens)
-    return replace(_with_job(change, job), events=(*change.events, metrics_event(metrics)))
-
-
-def _published(change: Change, saved: CheckpointSaved, now: datetime) -> Change:
-    checkpoint = _checkpoint(change.record.job, saved, now)
-    is_new = not change.kept or saved.step > change.kept[-1].step
-    # A run that was stopped before its next step saves the same step again, in its own folder.
-    others = [other for other in change.kept if other.step != saved.step]
-    listed = sorted([*others, checkpoint], key=lambda each: each.step)
-    deaths = 0 if is_new else change.record.deaths
-    said = _say(change, f"Checkpoint created at step {saved.step}")
-    return replace(
-        said,
-        record=replace(change.record, deaths=deaths),
-        kept=_worth_keeping(listed),
-        published=(*change.published, checkpoint),
-    )
-
-
-def _checkpoint(job: FineTuningJob, saved: CheckpointSaved, now: datetime) -> Checkpoint:
-    return Checkpoint(
-        id=new_id("ftckpt_"),
-        project_id=job.project_id,
-        job_id=job.id,
-        created_at=now,
-        step=saved.step,
-        folder=saved.folder,
-        model=checkpoint_name(_model_name(job), saved.step),
-        metrics=saved.metrics,
-    )
-
-
-def _worth_keeping(listed: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:
-    """The best by validation loss and the last three, of checkpoints by step."""
-    judged = [
-        (loss, each.step) for each in listed if (loss := each.metrics.full_valid_loss) is not None
-    ]
-    best = min(judged)[1] if judged else None
-    last = listed[-KEPT_CHECKPOINTS:]
-    return tuple(each for each in listed if each in last or each.step == best)
-
-
-def _let_go(change: Change) -> Change:
-    """A running job is queued again; one that was asked to pause stays paused."""
-    record = change.record
-    if record.job.status is JobStatus.RUNNING:
-        change = _say(change, f"Job moved to queued state; it goes on {_from(change.kept)}")
-        record = replace(record, job=_moved(record.job, JobStatus.QUEUED))
-    return replace(change, record=_released(record))
-
-
-def _died(change: Change, died: Died, now: datetime) -> Change:
-    deaths = change.record.deaths + 1
-    message = died.message.rstrip(".")
-    if deaths > MOST_DEATHS:
-        return _failed(
-            change,
-            Failed(
-                code="trainer_died",
-                message=f"The trainer died {deaths} times without a new checkpoint. {message}.",
-            ),
-            now,
-        )
-    record = replace(change.record, deaths=deaths)
-    if record.job.status is JobStatus.RUNNING:
-        record = replace(record, job=_moved(record.job, JobStatus.QUEUED))
-    said = _say(change, f"{message}. The job goes on {_from(change.kept)}", level="warn")
-    return replace(said, record=_released(record))
-
-
-def _failed(change: Change, failed: Failed, now: datetime) -> Change:
-    job = replace(
-        _moved(change.record.job, JobStatus.FAILED),
-        finished_at=now,
-        error=JobError(code=failed.code, message=failed.message, param=failed.param),
-    )
-    said = _say(change, failed.message, level="error")
-    return replace(said, record=_released(replace(change.record, job=job)))
-
-
-def _finished(change: Change, finished: Finished, now: datetime) -> Change:
-    job = change.record.job
-    if job.status in (JobStatus.PAUSED, JobStatus.QUEUED):
-        # The pause came before the end was recorded, and a paused job cannot succeed (I1): once
-        # resumed, it goes on from its last checkpoint and ends at once.
-        return _let_go(change)
-    model = _model(job, finished, now)
-    job = replace(
-        _moved(job, JobStatus.SUCCEEDED),
-        finished_at=now,
-        fine_tuned_model=model.name,
-        trained_tokens=finished.trained_tokens,
-    )
-    said = _say(change, f"New fine-tuned model created: {model.name}")
-    said = _say(said, "The job has successfully completed")
-    return replace(said, record=_released(replace(change.record, job=job)), model=model)
-
-
-def _model(job: FineTuningJob, finished: Finished, now: datetime) -> FineTunedModel:
-    return FineTunedModel(
-        name=_model_name(job),
-        project_id=job.project_id,
-        job_id=job.id,
-        base_model=job.base_model,
-        adapter=finished.adapter,
-        created_at=now,
-    )
-
-
-def _model_name(job: FineTuningJob) -> str:
-    return tuned_model_name(
-        base_model=job.base_model,
-        organization=job.organization_id,
-        suffix=job.suffix,
-        job_id=job.id,
-    )
-
-
-def _moved(job: FineTuningJob, target: JobStatus) -> FineTuningJob:
     if target not in MOVES[job.status]:
         raise refuse_move(job.id, job.status, target)
     return replace(job, status=target, estimated_finish=None)
 
 
-def _released(record: Record) -> Record:
+def released(record: Record) -> Record:
+    """The job, held by nobody."""
     return replace(record, owner=None, lease_until_us=None)
 
 
-def _with_job(change: Change, job: FineTuningJob) -> Change:
-    return replace(change, record=replace(change.record, job=job))
-
-
-def _say(change: Change, message: str, *, level: Level = "info") -> Change:
-    # PostgreSQL keeps every character but this one, which a trainer's last words may hold.
-    readable = message.replace("\0", "\N{REPLACEMENT CHARACTER}")
-    return replace(change, events=(*change.events, NewEvent(message=readable, level=level)))
-
-
-def _from(kept: Sequence[Checkpoint]) -> str:
+def going_on(kept: Sequence[Checkpoint]) -> str:
+    """Where a job goes on, in words."""
     return f"from step {kept[-1].step}" if kept else "from the start"

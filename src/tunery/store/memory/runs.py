@@ -11,7 +11,7 @@ from tunery.core.files import File
 from tunery.core.job import JobStatus
 from tunery.core.ports import Lease, Run, Validated
 from tunery.core.progress import AnyProgress
-from tunery.store import rules
+from tunery.store import reports, rules
 from tunery.store.memory import changes
 from tunery.store.memory.state import Part
 from tunery.store.record import Change, Record
@@ -66,7 +66,7 @@ class MemoryRuns(Part):
             before = self._held(lease)
             listed = changes.kept(self._state, lease.job_id)
             now = self._clock.now()
-            change = rules.apply(before, listed, lease, progress, now)
+            change = reports.apply(before, listed, lease, progress, now)
             changes.write(self._state, before, listed, change, now)
             return change.record.job.status
 

@@ -8,7 +8,7 @@ from tunery.core.files import File
 from tunery.core.job import JobStatus
 from tunery.core.ports import Lease, Run, Validated
 from tunery.core.progress import AnyProgress
-from tunery.store import rules
+from tunery.store import reports, rules
 from tunery.store.record import Change, Record
 from tunery.store.sql import changes, rows
 from tunery.store.sql.database import Part, Row, Transaction
@@ -75,7 +75,7 @@ class SqlRuns(Part):
             before = changes.locked(tx, lease.job_id)
             listed = changes.kept(tx, before.job)
             now = self._clock.now()
-            change = rules.apply(before, listed, lease, progress, now)
+            change = reports.apply(before, listed, lease, progress, now)
             if change.record != before or change.events:
                 changes.write(tx, before, listed, change, now)
             return change.record.job.status
