@@ -105,20 +105,25 @@ class Blocks:
             await self._hand_over()
 
     async def flush(self) -> None:
-        """Have everything written."""
+        """Have everything written; raises what writing it raised."""
         await self._hand_over()
-        await self._hand_over()
+        await self._written()
 
     async def settle(self) -> None:
         """Wait until nothing is being written any more, whatever came of it."""
         if self._running is not None:
             # A future that is waited for so is not cancelled when the waiting task is.
             await asyncio.wait([self._running])
+            self._running.exception()
 
     async def _hand_over(self) -> None:
-        await self.settle()
-        if self._running is not None:
-            self._running.result()
+        await self._written()
         block = b"".join(self._pieces)
         self._pieces, self._n_bytes = [], 0
         self._running = asyncio.get_running_loop().run_in_executor(None, self._write, block)
+
+    async def _written(self) -> None:
+        await self.settle()
+        if self._running is not None:
+            self._running.result()
+            self._running = None
