@@ -51,9 +51,31 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
         {**_HEADS, **_MIXED, "num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": 6},
     ),
     "mamba": ("Mamba", {"state_size": 4}),
+    "mamba2": (
+        "Mamba2",
+        {"state_size": 4, "num_heads": 8, "head_dim": 8, "n_groups": 1, "chunk_size": 8},
+    ),
+    "deepseek3": (
+        "DeepseekV3",
+        {
+            "num_key_value_heads": 4,
+            "n_routed_experts": 4,
+            "num_experts_per_tok": 2,
+            "n_group": 2,
+            "topk_group": 1,
+            "first_k_dense_replace": 1,
+            "moe_intermediate_size": 16,
+            "q_lora_rank": 16,
+            "kv_lora_rank": 16,
+            "qk_rope_head_dim": 4,
+            "qk_nope_head_dim": 8,
+            "v_head_dim": 8,
+        },
+    ),
+    "falcon": ("Falcon", {"multi_query": True, "new_decoder_architecture": False}),
     "lfm2": ("Lfm2", {"layer_types": ["conv", "full_attention"], "conv_L_cache": 3}),
 }
-GRIDS = {"mamba", "lfm2"}
+GRIDS = {"falcon", "lfm2", "mamba", "mamba2"}
 
 
 def tiny_model(

@@ -9,6 +9,7 @@ import torch
 from peft import PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from tests.modeling.models import fill, segments, tiny_model, tokens
 from tunery.core.errors import InvalidValue, TuneryError, Unsupported
@@ -127,6 +128,13 @@ def test_an_unknown_target_is_refused_by_name() -> None:
     with pytest.raises(InvalidValue, match=r'"c_attn".*they are called .*q_proj') as refused:
         Adapter(base.places, LoraConfig(target_modules=("q_proj", "c_attn")))
     assert refused.value.param == "target_modules"
+
+
+def test_a_model_without_linears_is_refused() -> None:
+    config = GPT2Config(vocab_size=96, n_embd=32, n_head=4, n_layer=2, n_positions=64)
+    base = Base(GPT2LMHeadModel(config))
+    with pytest.raises(Unsupported, match="no linear layers"):
+        Adapter(base.places, LoraConfig())
 
 
 def _changed(folder: Path, **more: object) -> None:

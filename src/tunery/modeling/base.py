@@ -94,10 +94,11 @@ class Base:
             module.flight = self._flight
 
     @torch.no_grad()
-    def _dry_run(self) -> int:
+    def _dry_run(self) -> Tensor:
+        """`(1, 8, V)` logits of a few tokens."""
         ids = torch.arange(8, device=self.device)[None]
-        self.model(input_ids=ids, use_cache=False)
-        return ids.numel()
+        logits: Tensor = self.model(input_ids=ids, use_cache=False).logits
+        return logits
 
     @property
     def context(self) -> int | None:

@@ -234,7 +234,7 @@ class Places:
 
 
 def adopt(
-    model: PreTrainedModel, head: nn.Module | None, flight: Flight, dry_run: Callable[[], int]
+    model: PreTrainedModel, head: nn.Module | None, flight: Flight, dry_run: Callable[[], Tensor]
 ) -> Places:
     """Put a `Place` where each linear of `model` stands, except for its output `head`.
 
@@ -242,8 +242,8 @@ def adopt(
         model: the frozen model.
         head: its output projection, which carries no adapter (as in PEFT's `all-linear`).
         flight: what the places share.
-        dry_run: runs the model on a few tokens and says how many; shows which linears read the same
-            tensor, and which see each token exactly once. Others (experts) are left alone.
+        dry_run: runs the model on a few tokens and gives its logits; shows which linears read the
+            same tensor, and which see each token exactly once. Others (experts) are left alone.
     """
     linears = {m: name for name, m in model.named_modules() if isinstance(m, nn.Linear)}
     fused = _FUSED if model.config.model_type in _FUSED_IN else ()
@@ -267,7 +267,7 @@ def adopt(
     return Places(families=tuple(families), linear_names=frozenset(linears.values()))
 
 
-def _runs(linears: list[nn.Linear], dry_run: Callable[[], int]) -> list[list[nn.Linear]]:
+def _runs(linears: list[nn.Linear], dry_run: Callable[[], Tensor]) -> list[list[nn.Linear]]:
     """Linears that see each token once, those which read the same tensor in one list."""
     calls: list[tuple[nn.Linear, Tensor]] = []
 
@@ -276,7 +276,7 @@ def _runs(linears: list[nn.Linear], dry_run: Callable[[], int]) -> list[list[nn.
             calls.append((linear, inputs[0]))
 
     hooks = [linear.register_forward_pre_hook(note) for linear in linears]
-    n_tokens = dry_run()
+    n_tokens = dry_run().shape[:-1].numel()
     for hook in hooks:
         hook.remove()
     times = Counter(linear for linear, _ in calls)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Sequence
+from inspect import signature
 from typing import Protocol
 
 import torch
@@ -95,20 +96,35 @@ def rotary(
     return _Turn.apply(q, cos, sin), _Turn.apply(k, cos, sin)
 
 
-def replace_passes(model: nn.Module, decoder: nn.Module, dry_run: Callable[[], int]) -> list[str]:
+def replace_passes(
+    model: nn.Module, decoder: nn.Module, dry_run: Callable[[], Tensor]
+) -> list[str]:
     """Swap norms, gated MLPs and the rotary function where a probe agrees; say which.
 
     The rotary function is a global of the architecture's module in transformers, so that one is
-    swapped for the whole process.
+    swapped for the whole process. At the end the whole model is asked again: if it then gives
+    anything else, it gets its own passes back.
+
+    Args:
+        model: the model.
+        decoder: the part of it below the head.
+        dry_run: runs the model on a few tokens and gives its logits.
     """
-    done: list[str] = []
+    before = dry_run()
+    done: list[str] = ["rotary"] if _replace_rotary(decoder, dry_run) else []
+    replaced: list[nn.Module] = []
     for name, module in list(model.named_modules()):
         ours = _norm_for(module) or _mlp_for(module)
         if ours is not None:
             module.forward = ours
+            replaced.append(module)
             done.append(name)
-    if _replace_rotary(decoder, dry_run):
-        done.append("rotary")
+    scale = before.abs().max()
+    if replaced and not close(dry_run() / scale, before / scale):
+        _log.warning("the replaced passes together give something else: taken back")
+        for module in replaced:
+            del module.forward
+        return []
     _log.info("passes replaced: %s", ", ".join(done) or "none")
     return done
 
@@ -119,15 +135,21 @@ def _norm_for(module: nn.Module) -> Pass | None:
     weight = getattr(module, "weight", None)
     if "RMSNorm" not in type(module).__name__ or eps is None or weight is None:
         return None
+    if len(signature(module.forward).parameters) != 1:  # some take a gate too (Mamba 2)
+        return None
     for factor in (weight.data, (1.0 + weight.data.float()).to(weight.dtype)):
-
-        def ours(x: Tensor, factor: Tensor = factor) -> Tensor:
-            out: Tensor = _Norm.apply(x, factor, eps)
-            return out
-
+        ours = _norm(factor, eps)
         if same(module, ours, _noise(1, 3, weight.numel(), like=weight)):
             return ours
     return None
+
+
+def _norm(factor: Tensor, eps: float) -> Pass:
+    def ours(x: Tensor) -> Tensor:
+        out: Tensor = _Norm.apply(x, factor, eps)
+        return out
+
+    return ours
 
 
 def _mlp_for(module: nn.Module) -> Pass | None:
@@ -151,7 +173,7 @@ def _mlp_for(module: nn.Module) -> Pass | None:
     return ours if agrees else None
 
 
-def _replace_rotary(decoder: nn.Module, dry_run: Callable[[], int]) -> bool:
+def _replace_rotary(decoder: nn.Module, dry_run: Callable[[], Tensor]) -> bool:
     """Swap the architecture's rotary function, probed with what the model really passes."""
     home = sys.modules[type(decoder).__module__]
     theirs = getattr(home, "apply_rotary_pos_emb", None)
@@ -190,9 +212,9 @@ def _noise(*shape: int, like: Tensor) -> Tensor:
     return torch.randn(*shape, generator=source).to(like.device, like.dtype)
 
 
+@torch.enable_grad()
 def same(theirs: Pass, ours: Pass, *inputs: Tensor) -> bool:
     """Whether two passes give the same values and the same gradients of their inputs."""
-    tolerance = 1e-5 if inputs[0].dtype == torch.float32 else 5e-2
     results: list[list[Tensor]] = []
     for run in (theirs, ours):
         leaves = [x.detach().clone().requires_grad_() for x in inputs]
@@ -206,7 +228,12 @@ def same(theirs: Pass, ours: Pass, *inputs: Tensor) -> bool:
         slope = torch.linspace(-1, 1, flat.numel(), device=flat.device)
         grads = torch.autograd.grad((flat.float() * slope).sum(), leaves)
         results.append([flat, *grads])
-    return all(
-        a.shape == b.shape and torch.allclose(a.float(), b.float(), atol=tolerance, rtol=tolerance)
-        for a, b in zip(*results, strict=True)
+    return all(close(a, b) for a, b in zip(*results, strict=True))
+
+
+def close(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors agree to the rounding of their type."""
+    tolerance = 1e-5 if a.dtype == torch.float32 else 5e-2
+    return a.shape == b.shape and torch.allclose(
+        a.float(), b.float(), atol=tolerance, rtol=tolerance
     )
