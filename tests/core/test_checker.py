@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.service.bad_files import BAD_FILES, CALL, GOOD, TOOL, USER, chat, line
+from tunery.core.calls import brings_tools
 from tunery.core.checker import FileReport, RowChecker, check_rows, without_bad_rows
 from tunery.core.examples import ChatExample, CompletionExample, read_examples
 from tunery.core.files import Format
@@ -101,7 +102,7 @@ CHATS: st.SearchStrategy[dict[str, object]] = st.fixed_dictionaries(
 @given(row=CHATS)
 def test_what_the_fast_reading_takes_the_slow_one_has_no_word_against(row: object) -> None:
     data = json.dumps(row).encode()
-    if digests(data, Format.CHAT) is not None:
+    if digests(data, Format.CHAT) is not None or brings_tools(data) is not None:
         assert explain(data, Format.CHAT).findings.found == []
 
 
@@ -234,8 +235,27 @@ def test_the_format_is_recognised(row: object, format: Format) -> None:
 
 
 def test_rows_with_tools_are_counted() -> None:
-    report = check_rows([line(GOOD) + line({**GOOD, "tools": [TOOL]})])
-    assert report.n_with_tools == 1
+    rows = [GOOD, {**GOOD, "tools": [TOOL]}, {**GOOD, "functions": [TOOL["function"]]}]
+    report = check_rows([b"".join(map(line, rows))])
+    assert (report.n_rows, report.n_with_tools) == (3, 2)
+
+
+def test_good_rows_with_tools_are_taken_fast() -> None:
+    rows = [
+        {**GOOD, "tools": [TOOL], "parallel_tool_calls": True},
+        {
+            "messages": [
+                USER,
+                {"role": "assistant", "content": None, "tool_calls": [CALL]},
+                {"role": "tool", "tool_call_id": "c1", "content": "4"},
+                *GOOD["messages"],
+            ],
+            "tools": [TOOL],
+        },
+    ]
+    assert [brings_tools(line(row)) for row in rows] == [True, True]
+    assert brings_tools(line({**rows[0], "tools": []})) is False
+    assert brings_tools(line(rows[1]).replace(b'"c1", "con', b'"c2", "con')) is None
 
 
 def test_a_long_line_is_let_go_while_it_comes() -> None:

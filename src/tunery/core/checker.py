@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from tunery.core.calls import brings_tools
 from tunery.core.examples import BYTE_ORDER_MARK
 from tunery.core.files import Format
 from tunery.core.findings import Finding
@@ -112,10 +113,18 @@ class RowChecker:
         elif not self._takes(line):
             self._n_lines += 1
             self._n_rows += 1
-            self._explain(line)
+            self._repeats.add([hash(line.strip())], self._n_lines)
+            if not self._takes_calls(line):
+                self._explain(line)
+
+    def _takes_calls(self, line: bytes) -> bool:
+        """Whether `line` is a good conversation with tools or calls."""
+        if self._format is not Format.CHAT or (has_tools := brings_tools(line)) is None:
+            return False
+        self._n_with_tools += has_tools
+        return True
 
     def _explain(self, line: bytes) -> None:
-        self._repeats.add([hash(line.strip())], self._n_lines)
         if len(line) > MOST_EXPLAINED_BYTES:
             self._found("longer than 1 MiB, and not a plain row of text messages without a fault")
             return

@@ -157,11 +157,9 @@ class Uploads:
         """
         upload = self._pending(caller, upload_id)
         parts = self._chosen(upload, part_ids)
-        ended: list[Upload] = []
 
         def record(file: File) -> None:
-            done = UploadStatus.COMPLETED
-            ended.append(self._store.end_upload(caller.project_id, upload_id, done, file))
+            self._store.end_upload(caller.project_id, upload_id, UploadStatus.COMPLETED, file)
 
         intake = Intake(
             self._blobs,
@@ -183,7 +181,7 @@ class Uploads:
         finally:
             intake.discard()
         self._garbage.try_to_collect()
-        return ended[0], file
+        return self._store.upload(caller.project_id, upload_id), file
 
     def cancel(self, caller: Caller, upload_id: str) -> Upload:
         """End a pending upload; its parts are removed.
