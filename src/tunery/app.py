@@ -29,6 +29,7 @@ from tunery.listening import listen
 from tunery.logs import configure_logs
 from tunery.middleware import BodyLimit, NoNul, RequestIds
 from tunery.service.files import Files
+from tunery.service.garbage import RunFolders
 from tunery.service.generate import Generation
 from tunery.service.health import Health
 from tunery.service.jobs import Jobs
@@ -58,6 +59,7 @@ class Wired:
 
     settings: Settings
     store: Store
+    run_folders: RunFolders
     services: Services
     engines: Mapping[str, Engine]
     generator: Generator
@@ -66,6 +68,7 @@ class Wired:
     def start(self) -> None:
         """Begin to work."""
         self.services.files.collect_garbage()
+        self.run_folders.collect()
         for engine in self.engines.values():
             engine.start()
         self.worker.start()
@@ -107,7 +110,8 @@ def build(settings: Settings) -> Wired:
         slots=settings.concurrent_jobs,
         lease_s=settings.lease_seconds,
     )
-    models = Models(store, catalog)
+    run_folders = RunFolders(store, blobs)
+    models = Models(store, catalog, run_folders)
     generator = ChildGenerator(threads=settings.threads)
     services = Services(
         keys=Keys(store, clock),
@@ -128,6 +132,7 @@ def build(settings: Settings) -> Wired:
     return Wired(
         settings=settings,
         store=store,
+        run_folders=run_folders,
         services=services,
         engines=engines,
         generator=generator,

@@ -11,6 +11,7 @@ from tunery.core.errors import InvalidValue, NotFound
 from tunery.core.generation import GenerationRequest, Piece
 from tunery.core.models import BaseModel
 from tunery.core.ports import Closable
+from tunery.service.garbage import RunFolders
 from tunery.service.generate import Generation
 from tunery.service.models import Models
 from tunery.store.memory import MemoryStore
@@ -52,8 +53,13 @@ def store() -> MemoryStore:
 
 
 @pytest.fixture
-def models(store: MemoryStore, catalog: OneModel) -> Models:
-    return Models(store, catalog)
+def blobs(tmp_path: Path) -> FolderBlobs:
+    return FolderBlobs(tmp_path)
+
+
+@pytest.fixture
+def models(store: MemoryStore, catalog: OneModel, blobs: FolderBlobs) -> Models:
+    return Models(store, catalog, RunFolders(store, blobs))
 
 
 @pytest.fixture

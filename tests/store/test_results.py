@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from tests.store.conftest import Stage
@@ -10,6 +11,7 @@ from tests.store.values import (
     GOOD,
     START,
     a_file,
+    a_job,
     added,
     claimed,
     running,
@@ -173,6 +175,25 @@ def test_a_deleted_model_and_its_checkpoints_are_unknown(store: Store) -> None:
     assert listed(store, run) == []
     assert [each.step for each in store.retired_checkpoints(run.job.id)] == [1, 2]
     assert store.job("ours", run.job.id).fine_tuned_model == name
+
+
+def test_the_folders_that_somebody_may_ask_for_are_known_once_a_job_is_over(store: Store) -> None:
+    run = running(store)
+    adapter = msgspec.structs.replace(FINISHED, adapter=f"{run.folder}/adapter")
+    store.apply(run.lease, [saved(1, folder=f"{run.folder}/step-1")])
+    assert store.needed_folders(run.job.id) is None
+    store.apply(run.lease, [adapter])
+    both = frozenset({f"{run.folder}/adapter", f"{run.folder}/step-1"})
+    assert store.needed_folders(run.job.id) == both
+
+    (model,) = store.models("ours")
+    follower = replace(a_job(), initial_adapter=model.adapter)
+    store.add_job(follower, [SAID], None)
+    store.delete_model("ours", model.name)
+    assert store.needed_folders(run.job.id) == frozenset({f"{run.folder}/adapter"})
+    store.move_job("ours", follower.id, JobStatus.CANCELLED, SAID)
+    assert store.needed_folders(run.job.id) == frozenset()
+    assert store.needed_folders("ftjob-none") == frozenset()
 
 
 def test_two_jobs_of_one_name_both_finish(store: Store) -> None:

@@ -6,7 +6,7 @@ import fcntl
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -65,6 +65,11 @@ class FolderBlobs:
             if not path.is_dir():
                 raise
             shutil.rmtree(path)
+
+    def names(self, key: str) -> Sequence[str]:
+        """What lies in the folder `key`, by name; nothing where there is no such folder."""
+        folder = self.path(key)
+        return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else ()
 
     def _sweep(self) -> None:
         for folder in self._incoming.iterdir():

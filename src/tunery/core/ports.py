@@ -256,6 +256,13 @@ class RunStore(Protocol):
     def forget_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Drop the row of a retired checkpoint; its folder is gone."""
 
+    def needed_folders(self, job_id: str) -> frozenset[str] | None:
+        """The blob keys below `runs/<job>` that somebody may still ask for.
+
+        Those of its checkpoints and of its tuned model, and of adapters that unfinished jobs start
+        from. None where the job is not over: its trainer may be writing.
+        """
+
 
 class Store(KeyStore, FileStore, JobStore, RunStore, Protocol):
     """All that is remembered."""
@@ -294,6 +301,9 @@ class Blobs(Protocol):
 
     def delete(self, key: str) -> None:
         """Remove a blob or a folder with all in it; nothing happens where there is none."""
+
+    def names(self, key: str) -> Sequence[str]:
+        """What lies in the folder `key`, by name; nothing where there is no such folder."""
 
 
 class Catalog(Protocol):

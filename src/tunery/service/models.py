@@ -8,6 +8,7 @@ from tunery.core.access import Caller
 from tunery.core.errors import InvalidValue, NotFound
 from tunery.core.models import BaseModel, FineTunedModel, split_checkpoint
 from tunery.core.ports import Catalog, JobStore
+from tunery.service.garbage import RunFolders
 
 _TUNED = "ft:"
 
@@ -28,10 +29,11 @@ class ListedModel:
 class Models:
     """The use cases of models. Base models are everybody's, tuned ones their project's."""
 
-    def __init__(self, store: JobStore, catalog: Catalog) -> None:
-        """`store` knows the tuned models, `catalog` the base models and the aliases."""
+    def __init__(self, store: JobStore, catalog: Catalog, folders: RunFolders) -> None:
+        """`store` knows the tuned models, `catalog` the bases and aliases, `folders` the bytes."""
         self._store = store
         self._catalog = catalog
+        self._folders = folders
 
     def list(self, caller: Caller) -> Sequence[ListedModel]:
         """Every base model, then the project's tuned models, newest first."""
@@ -60,7 +62,9 @@ class Models:
         )
 
     def delete(self, caller: Caller, name: str) -> None:
-        """Make a tuned model and its checkpoints unknown.
+        """Make a tuned model and its checkpoints unknown, and remove their bytes.
+
+        An adapter that an unfinished job starts from stays on disk until a later start.
 
         Raises:
             InvalidValue: the name is that of a base model or of a single checkpoint.
@@ -80,7 +84,8 @@ class Models:
                 param="model",
                 code="model_not_deletable",
             )
-        self._store.delete_model(caller.project_id, name)
+        deleted = self._store.delete_model(caller.project_id, name)
+        self._folders.tidy(deleted.job_id)
 
     def resolve(self, caller: Caller, name: str) -> tuple[BaseModel, str | None]:
         """The base model behind `name`, and the blob key of the adapter on it, if any.

@@ -161,7 +161,9 @@ class Worker:
                 if heartbeat.lost.is_set():
                     raise LeaseLost(f"the lease of {run.job.id} could not be renewed")
                 status = self._record(run, value)
-                if not asked_to_pause and (status is JobStatus.PAUSED or self._stopping.is_set()):
+                # Paused, or paused and resumed meanwhile: it must be let go of before it goes on.
+                unwanted = status is not JobStatus.RUNNING and not status.is_final
+                if not asked_to_pause and (unwanted or self._stopping.is_set()):
                     engine.pause(run)
                     asked_to_pause = True
                 if status is JobStatus.RUNNING and time.monotonic() > self._let_go_at:

@@ -31,6 +31,7 @@ from tunery.dialects import DIALECTS
 from tunery.dialects.openai.errors import answer_http_exception
 from tunery.engines.scripted import ScriptedEngine
 from tunery.service.files import Files
+from tunery.service.garbage import RunFolders
 from tunery.service.generate import Generation
 from tunery.service.health import Health
 from tunery.service.jobs import Jobs
@@ -137,7 +138,8 @@ def make_world(folder: Path) -> World:
     store = MemoryStore(clock)
     for caller in (OURS, THEIRS):
         store.add_project(caller, first_key(caller))
-    blobs, models = FolderBlobs(folder), Models(store, catalog)
+    blobs = FolderBlobs(folder)
+    models = Models(store, catalog, RunFolders(store, blobs))
     engines = {"local": ScriptedEngine([FINISHED], report=REPORT)}
     services = Services(
         keys=Keys(store, clock),

@@ -101,6 +101,20 @@ class MemoryRuns(Part):
                 del self._state.checkpoints[checkpoint.id]
                 self._state.retired.remove(checkpoint.id)
 
+    def needed_folders(self, job_id: str) -> frozenset[str] | None:
+        """The blob keys below `runs/<job>` that somebody may still ask for; None: not over."""
+        with self._state.lock:
+            record = self._state.jobs.get(job_id)
+            if record is not None and not record.job.status.is_final:
+                return None
+            unfinished = [r.job for r in self._state.jobs.values() if not r.job.status.is_final]
+            started_from = [job.initial_adapter for job in unfinished if job.initial_adapter]
+            return frozenset(
+                [each.folder for each in changes.kept(self._state, job_id)]
+                + [model.adapter for model in self._state.models if model.job_id == job_id]
+                + [key for key in started_from if key.startswith(f"runs/{job_id}/")]
+            )
+
     def _next(self) -> Record | None:
         """The job to lease: of the project with the least held, then the oldest (I10)."""
         now_us = to_us(self._clock.now())

@@ -111,6 +111,18 @@ class SqlRuns(Part):
         """Drop the row of a retired checkpoint; its folder is gone."""
         self._database.write(lambda tx: tx.run(upkeep.FORGET_CHECKPOINT, {"id": checkpoint.id}))
 
+    def needed_folders(self, job_id: str) -> frozenset[str] | None:
+        """The blob keys below `runs/<job>` that somebody may still ask for; None: not over."""
+
+        def work(tx: Transaction) -> frozenset[str] | None:
+            job = tx.one(upkeep.JOB_END, {"id": job_id})
+            if job is not None and job[0] is None:
+                return None
+            which = {"job_id": job_id, "of_job": f"runs/{job_id}/%"}
+            return frozenset(row[0] for row in tx.all(upkeep.NEEDED_FOLDERS, which))
+
+        return self._database.write(work)
+
     def _lease(self, tx: Transaction, before: Record, owner: str, until_us: int) -> Run:
         listed = changes.kept(tx, before.job)
         now = self._clock.now()

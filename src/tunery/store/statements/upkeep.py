@@ -1,11 +1,11 @@
 """Housekeeping: what may be thrown away, across all projects."""
 
-from sqlalchemy import delete, exists, or_, select, update
+from sqlalchemy import delete, exists, or_, select, union_all, update
 
 from tunery.store.statements.columns import FILE_COLUMNS, UPLOAD_COLUMNS
 from tunery.store.statements.parts import given, number, value
 from tunery.store.statements.query import Query
-from tunery.store.tables import checkpoints, files, jobs, upload_parts, uploads
+from tunery.store.tables import checkpoints, files, jobs, models, upload_parts, uploads
 
 _IN_USE = exists().where(
     jobs.c.finished_at_us.is_(None),
@@ -40,6 +40,20 @@ FORGET_PARTS = Query(
         exists().where(
             uploads.c.id == upload_parts.c.upload_id,
             uploads.c.status != value("pending", uploads.c.status),
+        ),
+    )
+)
+
+JOB_END = Query(select(jobs.c.finished_at_us).where(given(jobs.c.id)))
+NEEDED_FOLDERS = Query(
+    union_all(
+        select(checkpoints.c.folder).where(
+            given(checkpoints.c.job_id), checkpoints.c.retired_at_us.is_(None)
+        ),
+        select(models.c.adapter).where(given(models.c.job_id)),
+        select(jobs.c.initial_adapter).where(
+            jobs.c.finished_at_us.is_(None),
+            jobs.c.initial_adapter.like(value("of_job", jobs.c.initial_adapter)),
         ),
     )
 )
