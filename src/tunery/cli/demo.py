@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.resources import as_file, files
 from pathlib import Path
 from textwrap import shorten
@@ -45,12 +46,13 @@ def demo(port: PortOption = None, home: HomeOption = None) -> None:
         f"{os.cpu_count()} cores",
         soft_wrap=True,
     )
-    try:
-        with local_server(settings) as server:
-            _run(server)
-    except KeyboardInterrupt:
-        screen().print(f"\nStopped; everything is kept in {escape(str(settings.home))}.")
-        screen().print(f"Start the server again: {_serve_command(settings, port, home)}")
+    with local_server(settings) as server, suppress(KeyboardInterrupt):
+        _run(server)
+        server.wait()
+    if server.process is None:
+        return screen().print("The server that was running before goes on.")
+    screen().print(f"\nStopped; everything is kept in {escape(str(settings.home))}.")
+    return screen().print(f"Start the server again: {_serve_command(settings, port, home)}")
 
 
 def _run(server: LocalServer) -> None:
@@ -63,10 +65,8 @@ def _run(server: LocalServer) -> None:
     _print_answers(held_out, base_said, tuned_said)
     _print_scores(held_out, base_said, tuned_said)
     _print_use(client, model, held_out[0])
-    if server.process is None:
-        return screen().print("The server that was running before goes on.")
-    screen().print("The server stays up; Ctrl-C stops it.")
-    return server.wait()
+    if server.process is not None:
+        screen().print("The server stays up; Ctrl-C stops it.")
 
 
 def _train(server: LocalServer) -> str:

@@ -57,9 +57,12 @@ def local_server(settings: Settings) -> Iterator[LocalServer]:
             yield LocalServer(client=client, log=log)
         return
     settings.home.mkdir(parents=True, exist_ok=True)
+    log.touch()
+    said_before = log.stat().st_size
     process = _start(settings, log)
     try:
-        _wait_until_ready(own_url(settings), process, log)
+        if not _becomes_ready(own_url(settings), process):
+            raise _ended("The server did not start", log, said_before)
         with Client(own_url(settings), _key(settings)) as client:
             yield LocalServer(client=client, log=log, process=process)
     finally:
@@ -99,19 +102,22 @@ def _start(settings: Settings, log: Path) -> "subprocess.Popen[bytes]":
         )
 
 
-def _wait_until_ready(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+def _becomes_ready(url: str, process: "subprocess.Popen[bytes]") -> bool:
+    """Wait until the server can take work; False where it ended, or takes too long."""
     deadline = time.monotonic() + _START_S
     with aside().status("Starting the server …"):
         while not _is_ready(url):
             if process.poll() is not None or time.monotonic() > deadline:
-                raise _ended("The server did not start", log)
+                return False
             time.sleep(_LOOK_EVERY_S)
+    return True
 
 
-def _ended(what: str, log: Path) -> Failure:
-    last = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]
+def _ended(what: str, log: Path, said_before: int = 0) -> Failure:
+    """Why a server is no more, in the last of what it said behind the first `said_before` bytes."""
+    said = log.read_bytes()[said_before:].decode(errors="replace").splitlines()
     return Failure(
-        "\n".join([f"{what}. Its last words:", *last]),
+        "\n".join([f"{what}. Its last words:", *said[-_LOG_LINES:]]),
         next_step=f"Mend what it says; all of it is in {log}.",
         code=ExitCode.UNREACHABLE,
     )
@@ -140,8 +146,9 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
     if process.poll() is not None:
         return
     process.send_signal(signal.SIGINT)
-    try:
-        process.wait(timeout=_STOP_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    with aside().status("Stopping the server; a job that is running saves a checkpoint …"):
+        try:
+            process.wait(timeout=_STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
