@@ -29,7 +29,7 @@ class LineSplitter:
             self._keep(chunk[: begin - 1])
             blocks.append(self.rest())
         if begin <= end:
-            blocks.append(b"".join([*self._pieces, chunk[begin:end]]))
+            blocks.append(b"".join([*self._pieces, memoryview(chunk)[begin:end]]))
             self._pieces, self._n_bytes = [], 0
         self._keep(chunk[end + 1 :])
         return blocks

@@ -80,7 +80,7 @@ def digests(block: bytes, format: Format) -> Sequence[int] | None:
         rows = read(block)
     except REFUSALS:
         return None
-    return [hash(row) for row in rows] if rows and _is_one_per_line(block, len(rows)) else None
+    return list(map(hash, rows)) if rows and _is_one_per_line(block, len(rows)) else None
 
 
 def _is_one_per_line(block: bytes, n_rows: int) -> bool:
