@@ -129,6 +129,16 @@ def test_json_prints_the_job_as_it_ended(ready: FakeServer, tunery: CommandLine)
     assert tunery("train", FILE_ID, "-m", "tiny-chat", "--json").json == job("succeeded")
 
 
+def test_a_create_whose_answer_is_lost_is_asked_for_again_as_the_same(
+    ready: FakeServer, tunery: CommandLine
+) -> None:
+    lost = Canned(job("queued"), breaks_off=True)
+    ready.on(f"POST {JOBS}", plan(), lost, job("queued"))
+    assert tunery("train", FILE_ID, "-m", "tiny-chat", "--detach").code == 0
+    first, second = (a for a in ready.asked if "Idempotency-Key" in a.headers)
+    assert first.headers["Idempotency-Key"] == second.headers["Idempotency-Key"]
+
+
 def test_data_with_errors_starts_nothing(ready: FakeServer, tunery: CommandLine, data: str) -> None:
     ready.on(f"POST {JOBS}", plan(problems=(PROBLEM,)))
     ended = tunery("train", data, "--model", "tiny-chat")

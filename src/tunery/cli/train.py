@@ -74,24 +74,17 @@ def train(
     asked = _given(
         n_epochs=epochs, batch_size=batch_size, learning_rate_multiplier=learning_rate_multiplier
     )
+    own = _given(engine=engine, overlong=overlong, r=r, lora_alpha=lora_alpha)
     wanted = _given(
         model=model,
         suffix=suffix,
         seed=seed,
         metadata=_pairs(metadata or []) or None,
         method={"type": "supervised", "supervised": {"hyperparameters": asked}},
-        x_tunery=_given(
-            engine=engine,
-            overlong=overlong,
-            learning_rate=learning_rate,
-            r=r,
-            lora_alpha=lora_alpha,
-        ),
+        x_tunery=own | _given(learning_rate=learning_rate),
     )
     with connect() as client:
-        wanted["training_file"] = _file_id(client, file)
-        if validation is not None:
-            wanted["validation_file"] = _file_id(client, validation)
+        wanted |= _uploaded(client, file, validation)
         if _agreed(client, wanted, ask=not yes):
             _run(client, wanted, detach=detach, as_json=as_json)
 
@@ -110,8 +103,14 @@ def _run(client: Client, wanted: Json, *, detach: bool, as_json: bool) -> None:
 
 
 def start(client: Client, wanted: Json) -> Json:
-    """Create a job, once even where the answer is lost on the way and asked for again."""
-    return client.post(JOBS, wanted, idempotency=secrets.token_hex(16))
+    """Create a job: once, even where the answer is lost on the way and asked for again."""
+    key = secrets.token_hex(16)
+    try:
+        return client.post(JOBS, wanted, idempotency=key)
+    except Failure as failure:
+        if failure.code != ExitCode.UNREACHABLE:
+            raise
+        return client.post(JOBS, wanted, idempotency=key)
 
 
 def _agreed(client: Client, wanted: Json, *, ask: bool) -> bool:
@@ -131,6 +130,14 @@ def _agreed(client: Client, wanted: Json, *, ask: bool) -> bool:
         soft_wrap=True,
     )
     return False
+
+
+def _uploaded(client: Client, file: str, validation: str | None) -> Json:
+    """The ids of the training file and, where there is one, of the validation file."""
+    ids: Json = {"training_file": _file_id(client, file)}
+    if validation is not None:
+        ids["validation_file"] = _file_id(client, validation)
+    return ids
 
 
 def _file_id(client: Client, file: str) -> str:
