@@ -19,7 +19,7 @@ class Heartbeat:
     """
 
     def __init__(self, store: RunStore, lease: Lease, *, lease_s: float) -> None:
-        """Nothing is renewed before the block is entered."""
+        """Nothing is renewed before the block is entered, and nothing after it."""
         self._store = store
         self._lease = lease
         self._lease_s = lease_s
@@ -45,6 +45,13 @@ class Heartbeat:
         self._thread.join()
 
     def _beat(self) -> None:
+        try:
+            self._renew_until_ended()
+        finally:
+            # Also where the store failed in a way that nobody foresaw: nobody renews any more.
+            self.lost.set()
+
+    def _renew_until_ended(self) -> None:
         pause = self._lease_s / 3
         safe_until = time.monotonic() + 2 * pause
         while not self._ended.wait(pause):
@@ -52,7 +59,6 @@ class Heartbeat:
             try:
                 self._store.renew(self._lease, self._lease_s)
             except LeaseLost:
-                self.lost.set()
                 return
             except TuneryError as error:
                 logger.warning("cannot renew the lease of %s: %s", self._lease.job_id, error)
@@ -61,5 +67,4 @@ class Heartbeat:
                 pause = self._lease_s / 3
                 safe_until = asked + 2 * pause
             if time.monotonic() > safe_until:
-                self.lost.set()
                 return
