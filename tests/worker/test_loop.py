@@ -1,19 +1,25 @@
 """A worker over the in-memory store and the scripted engine."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from tests.worker.scripts import CALLER, bootstrap, metrics, new_job, report, whole_run
 from tunery.bases.catalog import FolderCatalog
 from tunery.blobs.folder import FolderBlobs
+from tunery.core.errors import Unavailable
 from tunery.core.events import NewEvent
 from tunery.core.job import FineTuningJob, JobStatus
 from tunery.core.pages import PageRequest
+from tunery.core.ports import Closable, Run
+from tunery.core.preflight import Preflight
 from tunery.core.problems import Problem
-from tunery.core.progress import AnyProgress, Died
+from tunery.core.progress import Alive, AnyProgress, Died
 from tunery.engines.scripted import ScriptedEngine
 from tunery.store.memory import MemoryStore
 from tunery.worker.loop import Worker
@@ -29,7 +35,7 @@ class Now:
 class Bench:
     """A store, a worker over it, and what to ask of both."""
 
-    def __init__(self, folder: Path, engine: ScriptedEngine) -> None:
+    def __init__(self, folder: Path, engine: ScriptedEngine, *, patience_s: float = 2.0) -> None:
         self.store = MemoryStore(Now())
         bootstrap(self.store)
         self.blobs = FolderBlobs(folder)
@@ -42,7 +48,7 @@ class Bench:
             owner="test",
             slots=1,
             lease_s=1.0,
-            patience_s=2.0,
+            patience_s=patience_s,
         )
 
     def add(self) -> FineTuningJob:
@@ -50,6 +56,9 @@ class Bench:
 
     def job(self, job: FineTuningJob) -> FineTuningJob:
         return self.store.job(CALLER.project_id, job.id)
+
+    def held(self, job: FineTuningJob) -> bool:
+        return self.store._state.jobs[job.id].owner is not None
 
     def messages(self, job: FineTuningJob) -> list[str]:
         page = PageRequest(limit=1000, ascending=True)
@@ -159,6 +168,101 @@ def test_a_trainer_that_keeps_dying_fails_the_job_after_three_restarts(tmp_path:
     assert job.error is not None
     assert job.error.code == "trainer_died"
     assert "SIGKILL" in job.error.message
+
+
+class Endless(ScriptedEngine):
+    """Reads files and trains until it is made to stop; a pause it does not hear."""
+
+    def __init__(self) -> None:
+        super().__init__((), report=report())
+        self.validates = True
+
+    def preflight(
+        self, job: FineTuningJob, *, estimate: bool, wanted: Callable[[], bool] = lambda: True
+    ) -> Preflight:
+        while self.validates:
+            time.sleep(0.01)
+            if not wanted():
+                raise Unavailable("nobody waits")
+        return super().preflight(job, estimate=estimate)
+
+    def run(self, run: Run) -> Closable[AnyProgress]:
+        while True:
+            time.sleep(0.01)
+            yield Alive()
+
+
+def test_stopping_the_worker_does_not_wait_for_a_validation(tmp_path: Path) -> None:
+    with working(Bench(tmp_path, Endless())) as bench:
+        job = bench.add()
+        wait_until(lambda: bench.held(job))
+
+    assert not bench.held(job)
+    assert bench.job(job).status is JobStatus.VALIDATING_FILES
+    assert bench.messages(job) == ["Created"]
+
+
+def test_a_job_that_is_cancelled_while_it_is_validated_makes_room_for_the_next(
+    tmp_path: Path,
+) -> None:
+    with working(Bench(tmp_path, Endless())) as bench:
+        job, another = bench.add(), bench.add()
+        wait_until(lambda: bench.held(job))
+        bench.store.move_job("default", job.id, JobStatus.CANCELLED, NewEvent(message="cancelled"))
+        wait_until(lambda: bench.held(another))
+
+
+def test_stopping_the_worker_lets_go_of_a_paused_job_whose_trainer_hangs(tmp_path: Path) -> None:
+    engine = Endless()
+    engine.validates = False
+    bench = Bench(tmp_path, engine, patience_s=0.1)
+    with working(bench):
+        job = bench.add()
+        bench.wait(job, JobStatus.RUNNING)
+        bench.store.move_job("default", job.id, JobStatus.PAUSED, NewEvent(message="paused"))
+
+    assert not bench.held(job)
+    assert bench.job(job).status is JobStatus.PAUSED
+
+
+def test_an_engine_that_fails_at_a_validation_fails_the_job_after_three_more_tries(
+    tmp_path: Path,
+) -> None:
+    class Broken(ScriptedEngine):
+        def preflight(
+            self, job: FineTuningJob, *, estimate: bool, wanted: Callable[[], bool] = lambda: True
+        ) -> Preflight:
+            raise OSError("no process can be started")
+
+    with working(Bench(tmp_path, Broken((), report=report()))) as bench:
+        job = bench.wait(bench.add(), JobStatus.FAILED)
+
+    assert job.error is not None
+    assert "no process can be started" in job.error.message
+
+
+@pytest.mark.parametrize("failure", [Unavailable("the database is away"), OSError("no such disk")])
+def test_a_slot_outlives_whatever_fails_around_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    bench = Bench(tmp_path, scripted(*whole_run(1000), step_s=0.01))
+    failing = {"job": True}
+    read = bench.store.job
+
+    def job_or_failure(project_id: str, job_id: str) -> FineTuningJob:
+        # The first read by the worker: that of a job whose lease it has lost.
+        if threading.current_thread().name.startswith("worker") and failing.pop("job", False):
+            raise failure
+        return read(project_id, job_id)
+
+    monkeypatch.setattr(bench.store, "job", job_or_failure)
+    with working(bench):
+        cancelled = bench.add()
+        bench.wait(cancelled, JobStatus.RUNNING)
+        bench.store.move_job("default", cancelled.id, JobStatus.CANCELLED, NewEvent(message="no"))
+        bench.wait(bench.add(), JobStatus.RUNNING)
+
+    assert not failing
 
 
 def test_stopping_the_worker_queues_the_running_job_again(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """The narrow ports through which decisions reach the world: store, blobs, engines, generators."""
 
 import collections.abc
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -325,8 +325,13 @@ class Engine(Protocol):
     def check(self, job: FineTuningJob) -> None:
         """Raise `Unsupported`, naming the parameter, if this engine cannot run `job`."""
 
-    def preflight(self, job: FineTuningJob, *, estimate: bool) -> Preflight:
-        """What the trainer will see of the job's files; with `estimate`, time and memory too."""
+    def preflight(
+        self, job: FineTuningJob, *, estimate: bool, wanted: Callable[[], bool] = lambda: True
+    ) -> Preflight:
+        """What the trainer will see of the job's files; with `estimate`, time and memory too.
+
+        `wanted` is asked every second or so; once it says no, the work ends with `Unavailable`.
+        """
 
     def run(self, run: Run) -> Closable[AnyProgress]:
         """Carry out `run`: progress until `Finished`, and `Alive` every second or so of silence.

@@ -4,6 +4,8 @@ import importlib.util
 import logging
 import sys
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import msgspec
 
@@ -72,12 +74,15 @@ class LocalEngine:
         if not installed():
             raise Unsupported(NOT_INSTALLED, param="engine")
 
-    def preflight(self, job: FineTuningJob, *, estimate: bool) -> Preflight:
+    def preflight(
+        self, job: FineTuningJob, *, estimate: bool, wanted: Callable[[], bool] = lambda: True
+    ) -> Preflight:
         """The report of a child that tokenises the files as the trainer will.
 
         Raises:
             Unsupported: PyTorch is not installed.
-            Unavailable: the child ended without a report; the message has its last words.
+            Unavailable: the child ended without a report, and the message has its last words; or
+                the report is no longer `wanted`.
         """
         self.check(job)
         asked = job.method.hyperparameters
@@ -95,8 +100,9 @@ class LocalEngine:
             estimate=estimate,
             threads=self._threads,
         )
-        with self._preflights:
-            line = self._answer("tunery.trainers.preflight", msgspec.json.encode(request) + b"\n")
+        question = msgspec.json.encode(request) + b"\n"
+        with self._preflight_turn(wanted):
+            line = self._answer("tunery.trainers.preflight", question, wanted)
         return msgspec.json.decode(line, type=Preflight)
 
     def run(self, run: Run) -> Closable[AnyProgress]:
@@ -160,7 +166,16 @@ class LocalEngine:
             child = self._children.pop(key)
         child.kill()
 
-    def _answer(self, module: str, request: bytes) -> bytes:
+    @contextmanager
+    def _preflight_turn(self, wanted: Callable[[], bool]) -> Iterator[None]:
+        while not self._preflights.acquire(timeout=SILENCE_S):
+            _check_wanted(wanted)
+        try:
+            yield
+        finally:
+            self._preflights.release()
+
+    def _answer(self, module: str, request: bytes, wanted: Callable[[], bool]) -> bytes:
         """The one line that `module` answers to `request`."""
         key = f"{module} {threading.get_ident()}"
         child = self._start(key, module, request)
@@ -168,6 +183,7 @@ class LocalEngine:
             for line in child.lines(silence_s=SILENCE_S):
                 if line is not None:
                     return line
+                _check_wanted(wanted)
             raise Unavailable(f"The files could not be read through. {child.epitaph()}")
         finally:
             self._end(key)
@@ -207,6 +223,11 @@ class LocalEngine:
             threads=self._threads,
         )
         return msgspec.json.encode(request) + b"\n"
+
+
+def _check_wanted(wanted: Callable[[], bool]) -> None:
+    if not wanted():
+        raise Unavailable("Nobody waits for what was asked any more.")
 
 
 def installed() -> bool:

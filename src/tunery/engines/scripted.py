@@ -1,7 +1,7 @@
 """An engine that replays a list of progress: for tests and demonstrations of everything else."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tunery.core.job import FineTuningJob
 from tunery.core.ports import Closable, Run
@@ -27,7 +27,9 @@ class ScriptedEngine:
     def check(self, job: FineTuningJob) -> None:
         """Every job can be replayed."""
 
-    def preflight(self, job: FineTuningJob, *, estimate: bool) -> Preflight:
+    def preflight(
+        self, job: FineTuningJob, *, estimate: bool, wanted: Callable[[], bool] = lambda: True
+    ) -> Preflight:
         """The report that it was made with."""
         return self._report
 

@@ -89,44 +89,50 @@ class Worker:
 
     def _work(self) -> None:
         while not self._stopping.is_set():
-            if (run := self._claim()) is not None:
-                self._carry(run)
-            elif self._bell.wait(POLL_S) and not self._stopping.is_set():
+            worked = self._worked()
+            if not worked and self._bell.wait(POLL_S) and not self._stopping.is_set():
                 self._bell.clear()
 
-    def _claim(self) -> Run | None:
+    def _worked(self) -> bool:
+        """Claim a job and take it as far as it goes; whatever happens, this slot lives on."""
         try:
-            return self._store.claim(self._owner, self._lease_s)
+            run = self._store.claim(self._owner, self._lease_s)
+            if run is not None:
+                self._carry(run)
         except TuneryError as error:
-            logger.warning("cannot ask for work: %s", error)
-            return None
+            # The store or a disk failed: a lease runs out, and its job is claimed again.
+            logger.warning("work was interrupted: %s", error)
+            return False
+        except Exception:
+            # So it is with what nobody foresaw.
+            logger.exception("work was interrupted")
+            return False
+        return run is not None
 
     def _carry(self, run: Run) -> None:
-        """Take one claimed job as far as it goes; whatever happens, this slot lives on."""
         try:
             with Heartbeat(self._store, run.lease, lease_s=self._lease_s) as heartbeat:
                 if run.job.status is JobStatus.VALIDATING_FILES:
-                    self._validate(run)
+                    self._validate(run, heartbeat)
                 else:
                     self._follow(run, heartbeat)
         except LeaseLost:
             self._abandon(run)
-        except TuneryError as error:
-            # The store or a disk failed: the lease runs out, and the job is claimed again.
-            logger.warning("let go of %s: %s", run.job.id, error)
 
-    def _validate(self, run: Run) -> None:
+    def _validate(self, run: Run, heartbeat: Heartbeat) -> None:
         """Read the job's files as the trainer will, and queue the job or fail it."""
+
+        def wanted() -> bool:
+            return not (heartbeat.lost.is_set() or self._stopping.is_set())
+
+        engine = self._engines[run.job.engine]
         try:
-            report = self._engines[run.job.engine].preflight(run.job, estimate=False)
+            report = engine.preflight(run.job, estimate=False, wanted=wanted)
         except TuneryError as error:
-            if not self._stopping.is_set():
-                failed = Failed(
-                    code=error.code or "validation_failed",
-                    message=error.message,
-                    param=error.param,
-                )
-                self._store.apply(run.lease, [failed])
+            self._store.apply(run.lease, [_refused(error) if wanted() else Paused()])
+            return
+        except Exception as error:
+            self._store.apply(run.lease, [_death(run, error)])
             return
         if (refused := refusal(report)) is not None:
             self._store.apply(run.lease, [refused])
@@ -161,12 +167,14 @@ class Worker:
                 if heartbeat.lost.is_set():
                     raise LeaseLost(f"the lease of {run.job.id} could not be renewed")
                 status = self._record(run, value)
+                if isinstance(value, Paused | Died | Failed | Finished):
+                    return
                 # Paused, or paused and resumed meanwhile: it must be let go of before it goes on.
-                unwanted = status is not JobStatus.RUNNING and not status.is_final
+                unwanted = status is not JobStatus.RUNNING
                 if not asked_to_pause and (unwanted or self._stopping.is_set()):
                     engine.pause(run)
                     asked_to_pause = True
-                if status is JobStatus.RUNNING and time.monotonic() > self._let_go_at:
+                if time.monotonic() > self._let_go_at:
                     # No checkpoint in time: give the lease back, and resume from the last one.
                     self._store.apply(run.lease, [Paused()])
                     return
@@ -203,5 +211,14 @@ def _guarded(values: Closable[AnyProgress], run: Run) -> Closable[AnyProgress]:
         except LeaseLost:
             raise
         except Exception as error:
-            logger.exception("the engine of %s failed", run.job.id)
-            yield Died(message=f"{type(error).__name__}: {error}")
+            yield _death(run, error)
+
+
+def _death(run: Run, error: Exception) -> Died:
+    """For the handler of `error`: the job goes on as after the death of a trainer."""
+    logger.exception("the engine of %s failed", run.job.id)
+    return Died(message=f"{type(error).__name__}: {error}")
+
+
+def _refused(error: TuneryError) -> Failed:
+    return Failed(code=error.code or "validation_failed", message=error.message, param=error.param)
