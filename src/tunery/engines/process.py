@@ -129,8 +129,13 @@ class LocalEngine:
         """Nothing runs elsewhere: closing the iterator of `run` was enough."""
 
     def ready(self) -> bool:
-        """Whether a trainer can start, or none ever will because PyTorch is not installed."""
-        return not self._closed and (self._warm is None or self._warm.is_ready)
+        """Whether a trainer can start, or none ever will because PyTorch is not installed.
+
+        Where the warm parent has ended by itself, trainers start from cold.
+        """
+        if self._closed:
+            return False
+        return self._warm is None or self._warm.is_ready or self._warm.has_failed
 
     def close(self) -> None:
         """End every child."""

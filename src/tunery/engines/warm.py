@@ -11,10 +11,14 @@ import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
 
 logger = logging.getLogger(__name__)
+
+LONGEST_WAIT_S = 60.0
+"""After so long without the warm parent, a trainer starts from cold."""
 
 
 class ForkedProcess:
@@ -24,17 +28,21 @@ class ForkedProcess:
         """Fork it.
 
         Raises:
-            OSError: the warm parent is not there.
+            OSError: the warm parent is not there, could not fork, or does not answer.
         """
-        self._connection = socket.socket(socket.AF_UNIX)
-        try:
+        with ExitStack() as opened:
+            self._connection = opened.enter_context(socket.socket(socket.AF_UNIX))
+            self._connection.settimeout(LONGEST_WAIT_S)
             self._connection.connect(address)
-            self.stdin, self.stdout, self.stderr = self._hand_over(module)
-            self._answers = self._connection.makefile("r")
-            self.pid = int(self._answers.readline() or 0)
-        except OSError:
-            self._connection.close()
-            raise
+            self.stdin, self.stdout, self.stderr = map(
+                opened.enter_context, self._hand_over(module)
+            )
+            self._answers = opened.enter_context(self._connection.makefile("r"))
+            if not (pid := self._answers.readline()):
+                raise ConnectionResetError("the warm parent did not fork")
+            self.pid = int(pid)
+            self._connection.settimeout(None)
+            opened.pop_all()
         self._code: int | None = None
         self._lock = threading.Lock()
 
@@ -61,17 +69,22 @@ class ForkedProcess:
         stdin_read, stdin_write = os.pipe()
         stdout_read, stdout_write = os.pipe()
         stderr_read, stderr_write = os.pipe()
-        theirs = [stdin_read, stdout_write, stderr_write]
-        try:
-            socket.send_fds(self._connection, [module.encode()], theirs)
-        finally:
-            for end in theirs:
-                os.close(end)
-        return (
+        ours = (
             os.fdopen(stdin_write, "wb"),
             os.fdopen(stdout_read, "rb"),
             os.fdopen(stderr_read, "rb"),
         )
+        theirs = [stdin_read, stdout_write, stderr_write]
+        try:
+            socket.send_fds(self._connection, [module.encode()], theirs)
+        except OSError:
+            for pipe in ours:
+                pipe.close()
+            raise
+        finally:
+            for end in theirs:
+                os.close(end)
+        return ours
 
 
 class WarmParent:
@@ -102,8 +115,8 @@ class WarmParent:
         return self._process.poll() is not None
 
     def wait_until_ready(self) -> bool:
-        """Wait for its imports; False where it ended instead."""
-        self._waiter.join()
+        """Wait for its imports; False where it ended instead, or takes too long."""
+        self._waiter.join(LONGEST_WAIT_S)
         return self.is_ready
 
     def fork(self, module: str) -> ForkedProcess:

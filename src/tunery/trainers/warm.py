@@ -84,13 +84,21 @@ class _Parent:
         if len(ends) != 3:
             connection.close()
             return
-        if (pid := os.fork()) == 0:
-            selector.close()
-            self._become(module.decode(), ends, connection)
-        self._connections[pid] = connection
+        try:
+            pid = os.fork()
+        except OSError:
+            # No memory, or too many processes. Who asked sees the connection close, and others
+            # may still get a child.
+            traceback.print_exc()
+            connection.close()
+        else:
+            if pid == 0:
+                selector.close()
+                self._become(module.decode(), ends, connection)
+            self._connections[pid] = connection
+            _tell(connection, pid)
         for end in ends:
             os.close(end)
-        connection.sendall(f"{pid}\n".encode())
 
     def _become(self, module: str, ends: list[int], connection: socket.socket) -> None:
         """Run `module` in this new process, and end with it."""
@@ -124,13 +132,16 @@ class _Parent:
             if pid == 0:
                 return
             connection = self._connections.pop(pid)
-            try:
-                connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
-            except BrokenPipeError:
-                # Its owner has gone first; nobody wants to know.
-                continue
-            finally:
-                connection.close()
+            _tell(connection, os.waitstatus_to_exitcode(status))
+            connection.close()
+
+
+def _tell(connection: socket.socket, number: int) -> None:
+    try:
+        connection.sendall(f"{number}\n".encode())
+    except ConnectionError:
+        # The child's owner has gone; nobody wants to know.
+        return
 
 
 def _ignore(number: int, frame: FrameType | None) -> None:
