@@ -1,5 +1,6 @@
 """What happened to a job, and the checkpoints that it left."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,6 +9,7 @@ from typing import Literal
 from tunery.core.progress import Metrics
 
 Level = Literal["info", "warn", "error"]
+_NUMBER = re.compile(r"[1-9][0-9]{0,17}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +46,7 @@ def event_number(job_id: str, event: str) -> int | None:
     """The number in an event's id; None where the id is not one of this job's."""
     head = f"ftevent-{job_id.removeprefix('ftjob-')}-"
     number = event.removeprefix(head)
-    return int(number) if event.startswith(head) and number.isdecimal() else None
+    return int(number) if event.startswith(head) and _NUMBER.fullmatch(number) else None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from tunery.core.hyperparameters import TuningDefaults
 
-_CHECKPOINT = re.compile(r"^(?P<model>ft:.+):ckpt-step-(?P<step>[1-9][0-9]*)$")
+_CHECKPOINT = re.compile(r"^(?P<model>ft:.+):ckpt-step-(?P<step>[1-9][0-9]{0,17})$")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -182,6 +182,10 @@ def test_what_cannot_be_is_refused_by_name(
             '"hyperparameters": {"learning_rate_multiplier": NaN}',
             "hyperparameters.learning_rate_multiplier",
         ),
+        (
+            f'"hyperparameters": {{"learning_rate_multiplier": -1{"0" * 400}}}',
+            "hyperparameters.learning_rate_multiplier",
+        ),
         ('"x_tunery": {"lora_alpha": 1e400}', "x_tunery.lora_alpha"),
         ('"seed": 1e400', "seed"),
         ('"suffix": "\\ud83d"', "suffix"),
@@ -268,7 +272,13 @@ def test_lists_are_newest_first_and_filtered_by_metadata(sdk: OpenAI, world: Wor
 
 
 def test_odd_list_queries_are_refused(http: TestClient) -> None:
-    for query, param in (("limit=-1", "limit"), ("limit=x", "limit"), ("metadata=x", "metadata")):
+    more_than_a_job_has = "&".join(f"metadata[k{number}]=v" for number in range(17))
+    for query, param in (
+        ("limit=-1", "limit"),
+        ("limit=x", "limit"),
+        ("metadata=x", "metadata"),
+        (more_than_a_job_has, "metadata"),
+    ):
         answer = http.get(f"{JOBS}?{query}")
         assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
 
@@ -322,6 +332,16 @@ def test_a_paused_job_says_queued_and_the_true_word_beside_it(
     with pytest.raises(BadRequestError, match="is cancelled") as wrong:
         sdk.fine_tuning.jobs.cancel(job.id)
     assert wrong.value.code == "invalid_state"
+
+
+def test_ids_with_numbers_beyond_all_measure_name_nothing(http: TestClient, world: World) -> None:
+    body = {"model": "tiny-chat", "training_file": world.file()}
+    job = http.post(JOBS, json=body).json()["id"]
+    digits, number = job.removeprefix("ftjob-"), "9" * 5000
+    events = http.get(f"{JOBS}/{job}/events?after=ftevent-{digits}-{number}")
+    assert (events.status_code, events.json()["data"]) == (200, [])
+    model = http.get(f"/v1/models/ft:tiny-chat:org-default::{digits[-8:]}:ckpt-step-{number}")
+    assert (model.status_code, model.json()["error"]["code"]) == (404, "model_not_found")
 
 
 def test_events_and_checkpoints_of_a_finished_job(sdk: OpenAI, world: World) -> None:

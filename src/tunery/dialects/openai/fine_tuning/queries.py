@@ -9,6 +9,8 @@ from tunery.core.errors import InvalidValue
 from tunery.core.pages import PageRequest
 
 MOST_PER_PAGE = 1000
+MOST_PAIRS = 16
+"""Of metadata, on one job."""
 _PAIR = re.compile(r"metadata\[(?P<key>.*)\]", re.DOTALL)
 
 
@@ -28,6 +30,10 @@ def metadata_filter(query: QueryParams) -> tuple[Mapping[str, str] | None, bool]
         for name, value in query.multi_items()
         if (found := _PAIR.fullmatch(name)) is not None
     }
+    if len(pairs) > MOST_PAIRS:
+        raise InvalidValue(
+            f"metadata has {len(pairs)} pairs; a job has at most {MOST_PAIRS}", param="metadata"
+        )
     plain = query.get("metadata")
     if plain is None:
         return pairs or None, False

@@ -15,6 +15,8 @@ from tunery.core.preflight import Preflight
 from tunery.dialects.openai.fields import Text
 
 LARGEST_SEED = 2**31 - 1
+_BEYOND = 2.0**63
+"""No number that could be meant is as large, and not every number that is can be kept."""
 
 Status = Literal["validating_files", "queued", "running", "succeeded", "failed", "cancelled"]
 
@@ -30,7 +32,7 @@ def _whole_or_auto(value: Any) -> int | Literal["auto"] | None:  # noqa: ANN401
 def _number_or_auto(value: Any) -> float | Literal["auto"] | None:  # noqa: ANN401
     if value is None or value == "auto":
         return value  # type: ignore[no-any-return]
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _BEYOND:
         return float(value)
     raise ValueError(f'{value!r} is neither a number nor "auto"')
 
