@@ -6,7 +6,7 @@ import pytest
 from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
 
-from tunery.middleware import BodyLimit, NoNul, RequestIds
+from tunery.middleware import BodyLimit, NoNul, RequestIds, without_limit
 
 
 @pytest.fixture
@@ -15,6 +15,11 @@ def client() -> Iterator[TestClient]:
 
     @app.post("/length")
     async def length(request: Request) -> int:
+        return len(await request.body())
+
+    @app.post("/any-length")
+    async def any_length(request: Request) -> int:
+        without_limit(request.scope)
         return len(await request.body())
 
     @app.get("/things/{name}")
@@ -50,6 +55,12 @@ def test_a_body_that_does_not_say_its_length_is_read_no_further_than_the_limit(
     answer = client.post("/length", content=(b"x" * 100 for _ in range(20)))
     assert answer.status_code == 413
     assert answer.json()["error"]["code"] == "too_large"
+
+
+def test_a_content_type_of_uploads_lifts_no_limit(client: TestClient) -> None:
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    assert client.post("/length", content=b"x" * 1001, headers=headers).status_code == 413
+    assert client.post("/any-length", content=b"x" * 1001).json() == 1001
 
 
 @pytest.mark.parametrize("url", ["/things/a%00b", "/things/a?after=%00"])

@@ -11,6 +11,8 @@ from tunery.core.errors import TooLarge
 
 logger = logging.getLogger("tunery.access")
 
+_OF_ANY_LENGTH = "tunery.body_of_any_length"
+
 
 class RequestIds:
     """Gives each request an id: on its answer as `x-request-id`, and in its line of the log."""
@@ -38,7 +40,7 @@ class RequestIds:
 
 
 class BodyLimit:
-    """Refuses a body above the limit. Uploads are multipart, and have a limit of their own."""
+    """Refuses to read a body above the limit, but for what takes it `without_limit`."""
 
     def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
         """Wrap `app`."""
@@ -46,54 +48,64 @@ class BodyLimit:
         self._max_bytes = max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 413 where the length is declared, and stop reading where it is not."""
+        """Answer 413 in place of whatever comes of a body that is too large."""
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
             await self._app(scope, receive, send)
             return
-        headers = dict(scope["headers"])
-        if headers.get(b"content-type", b"").startswith(b"multipart/"):
-            await self._app(scope, receive, send)
-            return
-        declared = headers.get(b"content-length", b"0")
-        if not declared.isdigit() or int(declared) > self._max_bytes:
-            await _refuse_too_large(send, self._max_bytes)
-            return
-        reading = _Bounded(receive, send, self._max_bytes)
+        reading = _Bounded(scope, receive, send, self._max_bytes)
         try:
             await self._app(scope, reading.receive, reading.send)
         except TooLarge:
             await reading.refuse()
 
 
-class _Bounded:
-    """One request whose length was not declared: what is read of it, and how that is answered."""
+def without_limit(scope: Scope) -> None:
+    """Let the body of this request be of any length: its reader keeps to a limit of its own."""
+    scope[_OF_ANY_LENGTH] = True
 
-    def __init__(self, receive: Receive, send: Send, max_bytes: int) -> None:
+
+class _Bounded:
+    """One request: what is read of its body, and how that is answered."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, max_bytes: int) -> None:
+        self._scope = scope
         self._receive = receive
         self._send = send
         self._max_bytes = max_bytes
-        self._seen = 0
+        self._n_read = 0
+        self._is_over = False
         self._answered = False
 
     async def receive(self) -> Message:
+        if self._scope.get(_OF_ANY_LENGTH):
+            return await self._receive()
+        declared = dict(self._scope["headers"]).get(b"content-length", b"0")
+        if int(declared) > self._max_bytes:
+            raise self._too_large()
         message = await self._receive()
-        self._seen += len(message.get("body", b""))
-        if self._seen > self._max_bytes:
-            raise TooLarge(_too_large(self._max_bytes))
+        self._n_read += len(message.get("body", b""))
+        if self._n_read > self._max_bytes:
+            raise self._too_large()
         return message
+
+    def _too_large(self) -> TooLarge:
+        self._is_over = True
+        return TooLarge(_too_large(self._max_bytes))
 
     async def send(self, message: Message) -> None:
         """Pass an answer on, but for what was made of our own error on the way."""
-        if self._seen <= self._max_bytes:
-            await self._send(message)
-        else:
+        if self._is_over:
             await self.refuse()
+        else:
+            await self._send(message)
 
     async def refuse(self) -> None:
         """Answer 413, once."""
         if not self._answered:
             self._answered = True
-            await _refuse_too_large(self._send, self._max_bytes)
+            await _refuse(
+                self._send, TooLarge.status, _too_large(self._max_bytes), TooLarge.default_code
+            )
 
 
 class NoNul:
@@ -109,10 +121,6 @@ class NoNul:
             await _refuse(send, 404, "The URL has a NUL character in it.", "unknown_url")
             return
         await self._app(scope, receive, send)
-
-
-async def _refuse_too_large(send: Send, max_bytes: int) -> None:
-    await _refuse(send, TooLarge.status, _too_large(max_bytes), TooLarge.default_code)
 
 
 async def _refuse(send: Send, status: int, message: str, code: str | None) -> None:

@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from tunery.dialects.form import FormParser
+from tunery.middleware import without_limit
 
 BLOCK_BYTES = 1024**2
 
@@ -51,6 +52,7 @@ async def receive_form(
         InvalidValue: the body is no such form.
     """
     form = FormParser(request.headers.get("content-type", ""), file_field)
+    without_limit(request.scope)
     sink: AnySink | None = None
     blocks: Blocks | None = None
     try:
