@@ -21,7 +21,7 @@ from tunery.blobs.folder import FolderBlobs
 from tunery.core.errors import TuneryError
 from tunery.core.ports import Clock, Engine, Generator, Store
 from tunery.dialects import DIALECTS, health
-from tunery.dialects.openai.errors import answer_http_exception, answer_unexpected
+from tunery.dialects.openai.errors import answer_http_exception
 from tunery.engines import ENGINES
 from tunery.first_start import first_key
 from tunery.inference.process import ChildGenerator
@@ -165,7 +165,6 @@ def create_app(wired: Wired) -> FastAPI:
         app.include_router(router)
     app.include_router(health.router)
     app.add_exception_handler(HTTPException, answer_http_exception)
-    app.add_exception_handler(Exception, answer_unexpected)
     app.add_middleware(BodyLimit, max_bytes=wired.settings.max_body_bytes)
     app.add_middleware(NoNul)
     app.add_middleware(RequestIds)

@@ -1,5 +1,6 @@
 """A route class that names the caller and answers failures in the words of its dialect."""
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -7,10 +8,13 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 
 from tunery.core.access import Caller
 from tunery.core.errors import TuneryError, Unauthenticated
 from tunery.service.services import Services
+
+logger = logging.getLogger(__name__)
 
 Value = TypeVar("Value")
 Handler = Callable[[Request], Awaitable[Response]]
@@ -21,11 +25,12 @@ def dialect_route(
     secret: Callable[[Request], str | None],
     answer_error: Callable[[TuneryError], Response],
     answer_invalid: Callable[[RequestValidationError], Response],
+    answer_unexpected: Callable[[Request, Exception], Response],
 ) -> type[APIRoute]:
     """The route class of one dialect.
 
-    `secret` finds the key where that dialect's clients send it; the other two make answers of what
-    services refuse and of what FastAPI's own validation refuses.
+    `secret` finds the key where that dialect's clients send it; the others make answers of what
+    services refuse, of what FastAPI's own validation refuses, and of what nobody foresaw.
     """
 
     class DialectRoute(APIRoute):
@@ -42,6 +47,12 @@ def dialect_route(
                     return answer_error(error)
                 except RequestValidationError as error:
                     return answer_invalid(error)
+                except HTTPException:
+                    raise
+                except Exception as error:
+                    # Here, and not outside of all middleware, so that the answer has its id.
+                    logger.exception("%s %s failed", request.method, request.url.path)
+                    return answer_unexpected(request, error)
 
             return answered
 

@@ -6,9 +6,12 @@ import pytest
 from fastapi.testclient import TestClient
 from openai import AuthenticationError, OpenAI
 
+from tests.dialects.openai.world import World
+from tests.store.values import OURS
 from tunery.core import errors
 from tunery.core.problems import Problem
 from tunery.dialects.openai.errors import render
+from tunery.middleware import RequestIds
 
 SHAPE = {"message", "type", "param", "code"}
 
@@ -89,6 +92,24 @@ def test_problems_of_a_file_are_lines_of_the_message_and_data_beside_it() -> Non
     assert len(lines) == 22
     assert len(error["x_tunery"]["problems"]) == 30
     assert error["x_tunery"]["problems"][0]["line"] == 1
+
+
+def test_what_nobody_foresaw_has_the_shape_and_an_id_and_shows_no_inside(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(project_id: str) -> None:
+        raise FileNotFoundError(2, "No such file", "/home/somebody/secret")
+
+    monkeypatch.setattr(world.store, "models", fail)
+    key = {"authorization": f"Bearer {OURS.key_id}"}
+    with TestClient(RequestIds(world.app), headers=key) as client:
+        answer = client.get("/v1/models")
+
+    assert answer.status_code == 500
+    assert set(answer.json()["error"]) == SHAPE
+    assert answer.headers["x-request-id"].startswith("req_")
+    assert "secret" not in answer.text
+    assert "/home/somebody/secret" in caplog.text
 
 
 @pytest.mark.parametrize(

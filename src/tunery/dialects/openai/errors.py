@@ -64,8 +64,8 @@ async def answer_http_exception(request: Request, error: Exception) -> Response:
     return _answer(error.status_code, message, code=code, headers=error.headers)
 
 
-async def answer_unexpected(request: Request, error: Exception) -> Response:
-    """What nobody foresaw, without its inside. For `app.add_exception_handler(Exception, ...)`."""
+def answer_unexpected(request: Request, error: Exception) -> Response:
+    """What nobody foresaw, without its inside."""
     return _answer(
         500,
         f"The server failed on {request.method} {request.url.path} ({type(error).__name__}). "
@@ -170,7 +170,12 @@ def _writable(text: str) -> str:
     return text.encode(errors="backslashreplace").decode()
 
 
-OpenAIRoute = dialect_route(secret=bearer, answer_error=render, answer_invalid=answer_invalid)
+OpenAIRoute = dialect_route(
+    secret=bearer,
+    answer_error=render,
+    answer_invalid=answer_invalid,
+    answer_unexpected=answer_unexpected,
+)
 """The route class of every OpenAI router."""
 
 
