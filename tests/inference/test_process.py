@@ -115,6 +115,17 @@ def test_closing_tells_whoever_waits_and_leaves_no_process(model: Path) -> None:
         list(made.generate(asked(model)))
 
 
+def test_what_a_child_writes_before_it_dies_is_in_the_log_and_not_in_the_answer(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    made = ChildGenerator(module="no.such.module")
+    with pytest.raises(Unavailable, match=r"ended with exit code 1\.$"):
+        list(made.generate(asked(Path("any"))))
+    made.close()
+    assert "ModuleNotFoundError" in caplog.text
+
+
 def test_a_child_that_says_anything_else_is_given_up() -> None:
     made = ChildGenerator(module="this")  # prints a poem
     with pytest.raises(Unavailable, match="The inference process"):

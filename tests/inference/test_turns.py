@@ -3,6 +3,8 @@
 import itertools
 from collections.abc import Iterator
 
+import pytest
+
 from tunery.core.errors import InvalidValue
 from tunery.core.generation import GenerationRequest, Piece
 from tunery.inference.protocol import Answer, Begin, Refused, Said, Stop
@@ -19,7 +21,7 @@ def scripted(request: GenerationRequest) -> Iterator[Piece | None]:
         case "bad":
             raise InvalidValue("too long", param="prompt", code="context_length_exceeded")
         case "broken":
-            raise RuntimeError("out of memory")
+            raise FileNotFoundError(2, "No such file", "/home/somebody/adapter")
         case "endless":
             yield from (Piece(text="x") for _ in itertools.count())
         case words:
@@ -62,7 +64,7 @@ def test_more_requests_than_fit_wait_and_are_served() -> None:
     assert {a.number for a in said if isinstance(a, Said) and a.last} == set(range(39))
 
 
-def test_a_request_that_fails_ends_alone_and_says_why() -> None:
+def test_a_request_that_fails_ends_alone_and_says_why(capfd: pytest.CaptureFixture[str]) -> None:
     said: list[Answer] = []
     turns = Turns(scripted, said.append)
     for number, prompt in enumerate(["bad", "broken", "1"]):
@@ -71,5 +73,7 @@ def test_a_request_that_fails_ends_alone_and_says_why() -> None:
     assert said[0] == Refused(0, "invalid", "too long", "prompt", "context_length_exceeded")
     assert isinstance(said[1], Refused)
     assert said[1].reason == "unavailable"
-    assert "out of memory" in said[1].message
+    assert "(FileNotFoundError)" in said[1].message
+    assert "/home/somebody" not in said[1].message
+    assert "/home/somebody/adapter" in capfd.readouterr().err
     assert said[-1] == Said(2, last=True)

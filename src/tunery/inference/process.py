@@ -7,7 +7,6 @@ import queue
 import subprocess
 import sys
 import threading
-from collections import deque
 from collections.abc import Mapping
 from typing import IO
 
@@ -24,7 +23,6 @@ NOT_INSTALLED = (
     "Generating text here needs PyTorch, which is not installed on this server. "
     "To install it: pip install 'tunery[train]'"
 )
-_LOG_LINES = 20
 
 
 class ChildGenerator:
@@ -55,7 +53,7 @@ class ChildGenerator:
             while not over:
                 answer = answers.get()
                 if answer is None:
-                    raise Unavailable(f"Generating text failed. {child.epitaph()}")
+                    raise Unavailable(f"Generating text failed. {child.ending()}")
                 over = isinstance(answer, Refused) or answer.last
                 if isinstance(answer, Refused):
                     raise answer.error()
@@ -81,7 +79,7 @@ class ChildGenerator:
 
     def _started(self, dead: "_Child | None") -> "_Child":
         if dead is not None:
-            logger.warning("starting inference again. %s", dead.epitaph())
+            logger.warning("starting inference again. %s", dead.ending())
             dead.kill()
         if importlib.util.find_spec("torch") is None:
             raise Unavailable(NOT_INSTALLED)
@@ -111,7 +109,6 @@ class _Child:
         self._waiting: dict[int, queue.SimpleQueue[Answer | None]] = {}
         self._last = 0
         self._ended = False
-        self._log: deque[str] = deque(maxlen=_LOG_LINES)
         self._readers = [
             threading.Thread(target=self._read_answers, daemon=True),
             threading.Thread(target=self._read_log, daemon=True),
@@ -144,11 +141,11 @@ class _Child:
             if stop:
                 self._send(to_line(Stop(number)))
 
-    def epitaph(self) -> str:
-        """How it ended, and the last that it wrote to its standard error."""
+    def ending(self) -> str:
+        """How it ended; what it wrote to its standard error is in the log, not for callers."""
         code = self._process.wait()
         how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-        return "\n".join([f"The inference process {how}.", *self._log])
+        return f"The inference process {how}."
 
     def kill(self) -> None:
         """End it now, and wait until it has ended."""
@@ -197,7 +194,7 @@ class _Child:
     def _read_log(self) -> None:
         with _pipe(self._process.stderr) as stderr:
             for line in stderr:
-                self._log.append(line.decode(errors="replace").rstrip())
+                logger.info("inference: %s", line.decode(errors="replace").rstrip())
 
 
 def _pipe(stream: IO[bytes] | None) -> IO[bytes]:

@@ -66,5 +66,7 @@ def _step(number: int, pieces: Iterator[Piece | None]) -> Answer | None:
         return refusal(number, error)
     except Exception as error:  # one request that fails must not end the others
         traceback.print_exc()
-        return refusal(number, Unavailable(f"Generating text failed: {error!r}"))
+        # What it says may name places of this machine, which are not for callers.
+        failed = f"Generating text failed ({type(error).__name__}). The server's log says more."
+        return refusal(number, Unavailable(failed))
     return None if piece is None else Said(number, [piece])
