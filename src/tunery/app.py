@@ -67,8 +67,6 @@ class Wired:
 
     def start(self) -> None:
         """Begin to work."""
-        self.services.files.collect_garbage()
-        self.run_folders.collect()
         for engine in self.engines.values():
             engine.start()
         self.worker.start()
@@ -151,6 +149,7 @@ def create_app(wired: Wired) -> FastAPI:
         housekeeping.start()
         yield
         ended.set()
+        await run_in_threadpool(housekeeping.join, 5.0)
         await run_in_threadpool(wired.stop)
 
     app = FastAPI(
@@ -218,8 +217,10 @@ def _open_store(settings: Settings, clock: Clock) -> tuple[Store, bool]:
 
 
 def _housekeeping(wired: Wired, ended: threading.Event) -> None:
-    while not ended.wait(GARBAGE_EVERY_S):
-        try:
-            wired.services.files.collect_garbage()
-        except (TuneryError, OSError):
-            logger.exception("cannot collect garbage; trying again later")
+    while not ended.is_set():
+        for collect in (wired.services.files.collect_garbage, wired.run_folders.collect):
+            try:
+                collect()
+            except (TuneryError, OSError):
+                logger.exception("cannot collect garbage; trying again later")
+        ended.wait(GARBAGE_EVERY_S)

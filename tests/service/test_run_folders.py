@@ -84,3 +84,24 @@ def test_a_job_that_is_not_over_is_left_alone(
     written(blobs, f"{run.folder}/half-a-checkpoint")
     folders.collect()
     assert blobs.names(run.folder) == ["half-a-checkpoint"]
+
+
+def test_what_cannot_be_removed_now_keeps_nothing_else_and_goes_later(
+    store: MemoryStore, blobs: FolderBlobs, folders: RunFolders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck, free = finished(store, blobs).job.id, finished(store, blobs).job.id
+    remove = blobs.delete
+
+    def delete(key: str) -> None:
+        if stuck in key:
+            raise PermissionError(13, "Permission denied", key)
+        remove(key)
+
+    monkeypatch.setattr(blobs, "delete", delete)
+    folders.collect()
+    assert blobs.names(f"runs/{stuck}/0") == ["half-a-checkpoint"]
+    assert blobs.names(f"runs/{free}/0") == []
+
+    monkeypatch.undo()
+    folders.collect()
+    assert blobs.names(f"runs/{stuck}/0") == []

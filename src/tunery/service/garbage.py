@@ -46,7 +46,14 @@ class RunFolders:
     def collect(self) -> None:
         """Tidy after every job that is over."""
         for job_id in self._blobs.names("runs"):
+            self.try_to_tidy(job_id)
+
+    def try_to_tidy(self, job_id: str) -> None:
+        """As `tidy`; what cannot be removed stays for a later time."""
+        try:
             self.tidy(job_id)
+        except OSError:
+            logger.exception("cannot remove what %s left; trying again later", job_id)
 
     def tidy(self, job_id: str) -> None:
         """Remove what a job left that nobody can ask for any more; nothing while it is not over."""

@@ -64,7 +64,7 @@ class Models:
     def delete(self, caller: Caller, name: str) -> None:
         """Make a tuned model and its checkpoints unknown, and remove their bytes.
 
-        An adapter that an unfinished job starts from stays on disk until a later start.
+        An adapter that an unfinished job starts from stays on disk until that job is over.
 
         Raises:
             InvalidValue: the name is that of a base model or of a single checkpoint.
@@ -85,7 +85,7 @@ class Models:
                 code="model_not_deletable",
             )
         deleted = self._store.delete_model(caller.project_id, name)
-        self._folders.tidy(deleted.job_id)
+        self._folders.try_to_tidy(deleted.job_id)
 
     def resolve(self, caller: Caller, name: str) -> tuple[BaseModel, str | None]:
         """The base model behind `name`, and the blob key of the adapter on it, if any.

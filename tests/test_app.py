@@ -1,0 +1,25 @@
+"""The wired application: what it makes, and what it does beside answering."""
+
+import time
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from tunery.app import build, create_app
+from tunery.engines.process import LocalEngine
+from tunery.settings import Settings
+
+
+def test_what_a_killed_server_left_goes_while_the_next_one_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LocalEngine, "start", lambda self: None)
+    left = tmp_path / "blobs" / "runs" / "ftjob-1" / "1"
+    left.mkdir(parents=True)
+    with TestClient(create_app(build(Settings(home=tmp_path)))) as client:
+        assert client.get("/livez").is_success
+        deadline = time.monotonic() + 10
+        while left.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
