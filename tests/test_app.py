@@ -1,5 +1,6 @@
 """The wired application: what it makes, and what it does beside answering."""
 
+import stat
 import time
 from pathlib import Path
 
@@ -9,6 +10,12 @@ from fastapi.testclient import TestClient
 from tunery.app import build, create_app
 from tunery.engines.process import LocalEngine
 from tunery.settings import Settings
+
+
+def test_a_home_that_is_made_is_its_owners_alone(tmp_path: Path) -> None:
+    home = tmp_path / "new" / "home"
+    build(Settings(home=home)).store.close()
+    assert stat.S_IMODE(home.stat().st_mode) == 0o700
 
 
 def test_what_a_killed_server_left_goes_while_the_next_one_answers(

@@ -82,7 +82,8 @@ class Wired:
 
 def build(settings: Settings) -> Wired:
     """The application as `settings` say; the database is brought up to date, nothing runs yet."""
-    settings.home.mkdir(parents=True, exist_ok=True)
+    # The data of whoever trains here is in it: other users of this machine have no business there.
+    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     clock = SystemClock()
     store, reads_in_place = _open_store(settings, clock)
     blobs = FolderBlobs(settings.home / "blobs")
