@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from tunery import __version__
 from tunery.bases.catalog import FolderCatalog, hugging_face_cache
 from tunery.blobs.folder import FolderBlobs
+from tunery.connections import BoundedHttp
 from tunery.core.errors import TuneryError
 from tunery.core.ports import Clock, Engine, Generator, Store
 from tunery.dialects import DIALECTS, health
@@ -200,7 +201,7 @@ def serve(settings: Settings, *, announce: Callable[[Started], None]) -> None:
         config = uvicorn.Config(
             create_app(wired),
             loop="uvloop",
-            http="httptools",
+            http=BoundedHttp,
             access_log=False,
             log_config=None,
             server_header=False,
