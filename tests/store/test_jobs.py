@@ -152,8 +152,18 @@ def test_another_create_with_the_same_key_is_refused(store: Store) -> None:
     assert len(ids(store)) == 1
 
 
+def test_what_a_key_was_answered_can_be_asked_for(store: Store) -> None:
+    assert store.answered("ours", ONCE) is None
+    job = store.add_job(a_job(), [], ONCE)
+    store.move_job("ours", job.id, JobStatus.CANCELLED, SAID)
+    assert store.answered("ours", ONCE) == job
+    with pytest.raises(Conflict):
+        store.answered("ours", replace(ONCE, request_hash=b"other"))
+
+
 def test_an_idempotency_key_is_one_projects_own(store: Store) -> None:
     ours = store.add_job(a_job(), [], ONCE)
+    assert store.answered("theirs", ONCE) is None
     theirs = store.add_job(a_job("theirs"), [], ONCE)
     assert ours.id != theirs.id
     assert store.job("theirs", theirs.id) == theirs
@@ -163,7 +173,9 @@ def test_an_idempotency_key_is_forgotten_after_a_day(stage: Stage) -> None:
     first = stage.store.add_job(a_job(), [], ONCE)
     stage.advance(24 * 3600 - 1)
     assert stage.store.add_job(a_job(), [], ONCE) == first
+    assert stage.store.answered("ours", ONCE) == first
     stage.advance(1)
+    assert stage.store.answered("ours", ONCE) is None
     second = stage.store.add_job(a_job(), [], replace(ONCE, request_hash=b"other"))
     assert second.id != first.id
     assert len(ids(stage.store)) == 2

@@ -158,6 +158,13 @@ class FileStore(Protocol):
 class JobStore(Protocol):
     """Jobs, their events and checkpoints, and the tuned models that they made."""
 
+    def answered(self, project_id: str, idempotency: Idempotency) -> FineTuningJob | None:
+        """The job as it was first answered for this key; None where it is new.
+
+        Raises:
+            Conflict: the key was used with another request within the last day.
+        """
+
     def add_job(
         self, job: FineTuningJob, events: Sequence[NewEvent], idempotency: Idempotency | None
     ) -> FineTuningJob:

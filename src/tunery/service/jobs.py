@@ -73,6 +73,11 @@ class Jobs:
             Unsupported: the engine cannot do it.
             Conflict: the idempotency key came before with another request.
         """
+        if idempotency is not None:
+            # Before anything is looked at: what it was made of may have gone since.
+            answered = self._store.answered(caller.project_id, idempotency)
+            if answered is not None:
+                return answered
         job = self._prepared(caller, new)
         kept = self._store.add_job(job, _first_events(job), idempotency)
         self._wake()

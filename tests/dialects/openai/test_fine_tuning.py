@@ -224,6 +224,9 @@ def test_a_repeated_create_gives_the_same_job(http: TestClient, world: World) ->
     headers = {"idempotency-key": "abc"}
     first = http.post(JOBS, json=body, headers=headers).json()
     assert http.post(JOBS, json=again, headers=headers).json() == first
+    # Whatever has become of what it was made of.
+    assert http.delete(f"/v1/files/{body['training_file']}").status_code == 200
+    assert http.post(JOBS, json=again, headers=headers).json() == first
     assert len(http.get(JOBS).json()["data"]) == 1
     other = http.post(JOBS, json={**body, "seed": 4}, headers=headers)
     assert other.status_code == 409

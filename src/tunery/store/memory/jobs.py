@@ -18,6 +18,19 @@ from tunery.store.steps import step_of
 class MemoryJobs(Part):
     """The `JobStore` port without its models."""
 
+    def answered(self, project_id: str, idempotency: Idempotency) -> FineTuningJob | None:
+        """The job as it was first answered for this key; None where it is new.
+
+        Raises:
+            Conflict: the key was used with another request within the last day.
+        """
+        with self._state.lock:
+            answer = self._state.answers.get((project_id, idempotency.key))
+            if answer is None or answer.at <= self._clock.now() - rules.ANSWERS_KEPT:
+                return None
+            rules.check_same_request(idempotency, answer.request_hash)
+            return answer.job
+
     def add_job(
         self, job: FineTuningJob, events: Sequence[NewEvent], idempotency: Idempotency | None
     ) -> FineTuningJob:
@@ -29,13 +42,10 @@ class MemoryJobs(Part):
         with self._state.lock:
             now = self._clock.now()
             if idempotency is not None:
-                name = (job.project_id, idempotency.key)
-                answer = self._state.answers.get(name)
-                if answer is not None and answer.at > now - rules.ANSWERS_KEPT:
-                    rules.check_same_request(idempotency, answer.request_hash)
-                    return answer.job
+                if (answered := self.answered(job.project_id, idempotency)) is not None:
+                    return answered
                 answer = Answer(request_hash=idempotency.request_hash, at=now, job=job)
-                self._state.answers[name] = answer
+                self._state.answers[job.project_id, idempotency.key] = answer
             self._state.jobs[job.id] = Record(job=job, last_event=len(events))
             changes.add_events(self._state, job.id, events, now)
             return job

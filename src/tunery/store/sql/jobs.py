@@ -23,6 +23,14 @@ STEPS_AT_ONCE = 1000
 class SqlJobs(Part):
     """The `JobStore` port without its models."""
 
+    def answered(self, project_id: str, idempotency: Idempotency) -> FineTuningJob | None:
+        """The job as it was first answered for this key; None where it is new.
+
+        Raises:
+            Conflict: the key was used with another request within the last day.
+        """
+        return self._database.write(lambda tx: self._answered(tx, project_id, idempotency))
+
     def add_job(
         self, job: FineTuningJob, events: Sequence[NewEvent], idempotency: Idempotency | None
     ) -> FineTuningJob:
