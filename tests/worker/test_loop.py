@@ -12,11 +12,11 @@ import pytest
 from tests.worker.scripts import CALLER, bootstrap, metrics, new_job, report, whole_run
 from tunery.bases.catalog import FolderCatalog
 from tunery.blobs.folder import FolderBlobs
-from tunery.core.errors import Unavailable
+from tunery.core.errors import OutOfSpace, Unavailable
 from tunery.core.events import NewEvent
 from tunery.core.job import FineTuningJob, JobStatus
 from tunery.core.pages import PageRequest
-from tunery.core.ports import Closable, Run
+from tunery.core.ports import BlobWriter, Closable, Run
 from tunery.core.preflight import Preflight
 from tunery.core.problems import Problem
 from tunery.core.progress import Alive, AnyProgress, Died
@@ -239,6 +239,25 @@ def test_an_engine_that_fails_at_a_validation_fails_the_job_after_three_more_tri
 
     assert job.error is not None
     assert "no process can be started" in job.error.message
+
+
+def test_a_full_disk_at_the_end_is_said_in_the_events_and_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(tmp_path, scripted())
+    write, n_full = bench.blobs.writer, iter(range(2))
+
+    def writer(key: str) -> BlobWriter:
+        if next(n_full, None) is not None:
+            raise OutOfSpace("The server's disk is full.")
+        return write(key)
+
+    monkeypatch.setattr(bench.blobs, "writer", writer)
+    with working(bench):
+        job = bench.wait(bench.add(), JobStatus.SUCCEEDED)
+
+    told = [message for message in bench.messages(job) if "disk is full" in message]
+    assert told == ["The server's disk is full. The job goes on from step 3"] * 2
 
 
 @pytest.mark.parametrize("failure", [Unavailable("the database is away"), OSError("no such disk")])

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from typing import Protocol
 
-from tunery.core.errors import LeaseLost, TuneryError
+from tunery.core.errors import LeaseLost, OutOfSpace, TuneryError
 from tunery.core.events import NewEvent
 from tunery.core.hyperparameters import resolve, total_steps
 from tunery.core.job import FineTuningJob, JobStatus
@@ -118,6 +118,10 @@ class Worker:
                     self._follow(run, heartbeat)
         except LeaseLost:
             self._abandon(run)
+        except OutOfSpace as error:
+            # The worker's own file did not fit. The job's owner is told, and what was learnt is in
+            # the last checkpoint.
+            self._store.apply(run.lease, [Died(message=error.message)])
 
     def _validate(self, run: Run, heartbeat: Heartbeat) -> None:
         """Read the job's files as the trainer will, and queue the job or fail it."""
