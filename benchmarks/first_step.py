@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 from tests.servers import Server
 
+from benchmarks import servers
 from benchmarks.comparison import Comparison, show
 from tunery.bases.catalog import BUILT_IN
 
@@ -25,16 +26,11 @@ ROWS = Path(__file__).parent.parent / "src/tunery/cli/demo_data/train.jsonl"
 
 def comparisons() -> list[Comparison]:
     """Seconds to the first step, in turn."""
-    with tempfile.TemporaryDirectory() as folder:
-        server = Server(Path(folder) / "home", environment={"TUNERY_LOG_LEVEL": "warning"})
-        server.start()
-        try:
-            ours, theirs = [], []
-            for _ in range(ROUNDS):
-                ours.append(_our_first_step(server))
-                theirs.append(_rival_first_step(Path(folder)))
-        finally:
-            server.stop()
+    with tempfile.TemporaryDirectory() as folder, servers.ours(Path(folder)) as server:
+        ours, theirs = [], []
+        for _ in range(ROUNDS):
+            ours.append(_our_first_step(server))
+            theirs.append(_rival_first_step(Path(folder)))
     found = Comparison(
         what="create to first training step",
         rival=RIVAL,

@@ -2,19 +2,14 @@
 
 import hashlib
 import json
-import socket
 import sqlite3
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import create_engine
-from tests.servers import KEY, Server
+from tests.servers import KEY
 
+from benchmarks import servers
 from benchmarks.comparison import Comparison, show
 from benchmarks.load import measure
 from benchmarks.rival_reads import Base
@@ -27,16 +22,25 @@ RIVAL = "FastAPI response_model + SQLAlchemy async ORM (aiosqlite)"
 
 def comparisons() -> list[Comparison]:
     """Both reads, the servers asked in turn."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with servers.ours(folder) as server:
+            database = server.home / "tunery.db"
+        _fill_ours(database)
+        _fill_rival(folder / "rival.db")
+        return _both(folder)
+
+
+def _both(folder: Path) -> list[Comparison]:
     with (
-        tempfile.TemporaryDirectory() as folder,
-        _ours(Path(folder)) as ours,
-        _rival(Path(folder)) as rival_port,
+        servers.ours(folder) as server,
+        servers.rival("benchmarks.rival_reads", folder / "rival.db") as rival_port,
     ):
         paths = {
             "retrieve a job": f"/v1/fine_tuning/jobs/{_job_id(N_JOBS // 2)}",
             "list 20 of 100,000 jobs": "/v1/fine_tuning/jobs?limit=20",
         }
-        return [_compare(what, path, ours.port, rival_port) for what, path in paths.items()]
+        return [_compare(what, path, server.port, rival_port) for what, path in paths.items()]
 
 
 def _compare(what: str, path: str, our_port: int, rival_port: int) -> Comparison:
@@ -47,19 +51,6 @@ def _compare(what: str, path: str, our_port: int, rival_port: int) -> Comparison
         ours.append(measure(our_port, path, key=KEY, seconds=ROUND_S).requests_per_second)
         theirs.append(measure(rival_port, path, key=KEY, seconds=ROUND_S).requests_per_second)
     return Comparison(what=what, rival=RIVAL, unit="/s", ours=ours, theirs=theirs)
-
-
-@contextmanager
-def _ours(folder: Path) -> Iterator[Server]:
-    server = Server(folder / "home", environment={"TUNERY_LOG_LEVEL": "warning"})
-    server.start()
-    server.stop()
-    _fill_ours(server.home / "tunery.db")
-    server.start()
-    try:
-        yield server
-    finally:
-        server.stop()
 
 
 def _fill_ours(database: Path) -> None:
@@ -116,24 +107,6 @@ def _insert_copies(database: Path, job: dict[str, object]) -> None:
     connection.close()
 
 
-@contextmanager
-def _rival(folder: Path) -> Iterator[int]:
-    database = folder / "rival.db"
-    _fill_rival(database)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.rival_reads", str(database), str(port)]
-    )
-    try:
-        _wait_for(port)
-        yield port
-    finally:
-        process.terminate()
-        process.wait()
-
-
 def _fill_rival(database: Path) -> None:
     engine = create_engine(f"sqlite:///{database}")
     Base.metadata.create_all(engine)
@@ -169,16 +142,6 @@ def _fill_rival(database: Path) -> None:
 
 def _job_id(number: int) -> str:
     return f"ftjob-{number:024x}"
-
-
-def _wait_for(port: int) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.1)
-    raise TimeoutError(f"nothing listens on port {port}")
 
 
 if __name__ == "__main__":

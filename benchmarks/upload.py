@@ -7,16 +7,13 @@ next, and the client sends from the page cache, so that what is measured is the 
 import json
 import random
 import socket
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from tests.servers import KEY, Server
+from tests.servers import KEY
 
+from benchmarks import servers
 from benchmarks.comparison import Comparison, show
 
 MEGABYTES = 100
@@ -37,12 +34,17 @@ def comparisons() -> list[Comparison]:
         folder = Path(name)
         data = folder / "train.jsonl"
         _make(data)
-        with _ours(folder) as our_port, _rival(folder) as rival_port:
+        kept = folder / "rival"
+        kept.mkdir()
+        with (
+            servers.ours(folder) as server,
+            servers.rival("benchmarks.rival_upload", kept) as rival_port,
+        ):
             ours, theirs = [], []
-            for port in (our_port, rival_port):
+            for port in (server.port, rival_port):
                 _upload(port, data)
             for _ in range(ROUNDS):
-                ours.append(_upload(our_port, data))
+                ours.append(_upload(server.port, data))
                 theirs.append(_upload(rival_port, data))
     what = f"upload and check {MEGABYTES} MB"
     return [Comparison(what=what, rival=RIVAL, unit="MB/s", ours=ours, theirs=theirs)]
@@ -96,44 +98,6 @@ def _answer(connection: socket.socket) -> dict[str, str]:
         raise RuntimeError(received.decode())
     answer: dict[str, str] = json.loads(body)
     return answer
-
-
-@contextmanager
-def _ours(folder: Path) -> Iterator[int]:
-    server = Server(folder / "home", environment={"TUNERY_LOG_LEVEL": "warning"})
-    server.start()
-    try:
-        yield server.port
-    finally:
-        server.stop()
-
-
-@contextmanager
-def _rival(folder: Path) -> Iterator[int]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    kept = folder / "rival"
-    kept.mkdir()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.rival_upload", str(kept), str(port)]
-    )
-    try:
-        _wait_for(port)
-        yield port
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _wait_for(port: int) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.1)
-    raise TimeoutError(f"nothing listens on port {port}")
 
 
 if __name__ == "__main__":

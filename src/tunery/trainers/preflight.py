@@ -25,6 +25,7 @@ from tunery.core.lora import LoraConfig
 from tunery.core.preflight import Preflight, TokenStatistics
 from tunery.core.problems import MOST_PROBLEMS, Problem
 from tunery.core.progress import PreflightRequest
+from tunery.core.repeats import shared_rows
 from tunery.modeling.adapter import Adapter
 from tunery.modeling.base import Base
 from tunery.modeling.chat import Chat
@@ -40,7 +41,6 @@ from tunery.trainers.text_sft import Budget, learn, set_threads
 # A model that names no limit still has one for us: no row is longer than this.
 _NO_LIMIT = 2**20
 _HISTOGRAM_EDGES = 12
-_NAMED_LINES = 10
 
 # The probe of time and memory: so long at least, and at most so much work.
 _PROBE_SECONDS = 0.5
@@ -200,26 +200,11 @@ def _unusable(error: TuneryError) -> Preflight:
 
 def _compare(training: Path, validation: Path, survey: Survey) -> None:
     """Say which rows of the validation file stand in the training file too."""
-    with training.open("rb") as lines:
-        known = {hash(line.strip()) for line in lines}
-    with validation.open("rb") as lines:
-        shared = [
-            number
-            for number, line in enumerate(lines, start=1)
-            if line.strip() and hash(line.strip()) in known
-        ]
-    if shared:
-        named = ", ".join(str(number) for number in shared[:_NAMED_LINES])
-        more = ", …" if len(shared) > _NAMED_LINES else ""
+    with training.open("rb") as taught, validation.open("rb") as held_out:
+        message = shared_rows(taught, held_out)
+    if message is not None:
         survey.say(
-            Problem(
-                line=None,
-                field=None,
-                message=f"{len(shared)} rows of the validation file stand in the training file "
-                f"too, so its loss says little about new ones: lines {named}{more}",
-                level="warning",
-                file="validation",
-            )
+            Problem(line=None, field=None, message=message, level="warning", file="validation")
         )
 
 

@@ -1,0 +1,49 @@
+"""The servers that are measured, ours and the rivals', each in a process of its own."""
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.servers import Server
+
+START_S = 30.0
+
+
+@contextmanager
+def ours(folder: Path) -> Iterator[Server]:
+    """This server, over a home folder below `folder`, its log kept short."""
+    server = Server(folder / "home", environment={"TUNERY_LOG_LEVEL": "warning"})
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@contextmanager
+def rival(module: str, kept: Path) -> Iterator[int]:
+    """`python -m MODULE KEPT PORT`; gives its port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    process = subprocess.Popen([sys.executable, "-m", module, str(kept), str(port)])
+    try:
+        _wait_for(port)
+        yield port
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _wait_for(port: int) -> None:
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+    raise TimeoutError(f"nothing listens on port {port}")
