@@ -18,7 +18,7 @@ from tunery.core.errors import LeaseLost
 from tunery.core.events import Event, NewEvent
 from tunery.core.job import JobStatus
 from tunery.core.pages import PageRequest
-from tunery.core.ports import Lease, Store
+from tunery.core.ports import Lease, Store, Work
 from tunery.core.progress import Alive, Died, Paused
 
 SAID = NewEvent(message="as asked")
@@ -40,6 +40,20 @@ def test_a_new_job_is_claimed_for_validation_and_says_nothing(store: Store) -> N
     assert run.folder == f"runs/{job.id}/1"
     assert run.resume_from is None
     assert newest(store, job.id).message == "Created"
+
+
+def test_who_asks_for_one_kind_of_work_is_given_no_other(store: Store) -> None:
+    waiting = queued(store)
+    new = added(store)
+    assert claimed_for(store, "validation") == new.id
+    assert claimed_for(store, "validation") is None
+    assert claimed_for(store, "training") == waiting.id
+    assert claimed_for(store, "training") is None
+
+
+def claimed_for(store: Store, work: Work) -> str | None:
+    run = store.claim("worker-1", 30, work)
+    return None if run is None else run.job.id
 
 
 def test_a_leased_job_is_nobody_elses(store: Store) -> None:

@@ -270,7 +270,7 @@ def test_a_slot_outlives_whatever_fails_around_it(
 
     def job_or_failure(project_id: str, job_id: str) -> FineTuningJob:
         # The first read by the worker: that of a job whose lease it has lost.
-        if threading.current_thread().name.startswith("worker") and failing.pop("job", False):
+        if threading.current_thread().name.startswith("training") and failing.pop("job", False):
             raise failure
         return read(project_id, job_id)
 
@@ -282,6 +282,17 @@ def test_a_slot_outlives_whatever_fails_around_it(
         bench.wait(bench.add(), JobStatus.RUNNING)
 
     assert not failing
+
+
+def test_files_are_validated_while_another_job_trains(tmp_path: Path) -> None:
+    steps = [metrics(step, 1000) for step in range(1, 1001)]
+    with working(Bench(tmp_path, scripted(*steps, step_s=0.01))) as bench:
+        first = bench.add()
+        wait_until(lambda: bench.job(first).last_step > 2)
+        second = bench.wait(bench.add(), JobStatus.QUEUED)
+        assert bench.job(first).status is JobStatus.RUNNING
+
+    assert second.resolved is not None
 
 
 def test_stopping_the_worker_queues_the_running_job_again(tmp_path: Path) -> None:

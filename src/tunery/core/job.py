@@ -46,6 +46,14 @@ MOVES: Mapping[JobStatus, frozenset[JobStatus]] = {
 """The legal moves of a job (I1)."""
 
 
+WAITING_FOR: Mapping[str, frozenset[JobStatus]] = {
+    "validation": frozenset({JobStatus.VALIDATING_FILES}),
+    # One that is running waits again once its worker is lost.
+    "training": frozenset({JobStatus.QUEUED, JobStatus.RUNNING}),
+}
+"""The states in which a job waits for each kind of work."""
+
+
 def sources(target: JobStatus) -> tuple[JobStatus, ...]:
     """The states from which a job may move to `target`; the guard of every UPDATE."""
     return tuple(status for status, targets in MOVES.items() if target in targets)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 from tunery.core.access import ApiKey, Caller
 from tunery.core.events import Checkpoint, Event, NewEvent
@@ -68,6 +68,10 @@ class Validated:
     resolved: ResolvedHyperparameters
     total_steps: int
     notes: tuple[NewEvent, ...] = ()
+
+
+Work = Literal["validation", "training"]
+"""What a job can wait for."""
 
 
 class KeyStore(Protocol):
@@ -226,8 +230,8 @@ class JobStore(Protocol):
 class RunStore(Protocol):
     """The run protocol: how a worker claims jobs and records what engines report."""
 
-    def claim(self, owner: str, lease_s: float) -> Run | None:
-        """Lease the next job that waits for validation or for a trainer, or whose worker died.
+    def claim(self, owner: str, lease_s: float, waits_for: Work | None = None) -> Run | None:
+        """Lease the next job that waits for that work (for any, where None), or whose worker died.
 
         A job in `validating_files` stays so; a queued one becomes `running`. A job whose lease has
         run out, running or being validated, is handed on with the next token and an event that

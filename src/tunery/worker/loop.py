@@ -21,6 +21,7 @@ from tunery.core.ports import (
     Run,
     RunStore,
     Validated,
+    Work,
 )
 from tunery.core.preflight import Preflight, refusal
 from tunery.core.progress import AnyProgress, CheckpointSaved, Died, Failed, Finished, Paused
@@ -66,8 +67,10 @@ class Worker:
         self._stopping = threading.Event()
         self._let_go_at = float("inf")
         self._threads = [
-            threading.Thread(target=self._work, name=f"worker {slot}", daemon=True)
-            for slot in range(slots)
+            # A slot of its own: whoever made a job learns soon what is wrong with its files,
+            # however long those before it train.
+            threading.Thread(target=self._work, args=(work,), name=f"{work} {slot}", daemon=True)
+            for slot, work in enumerate(["validation", *["training"] * slots])
         ]
 
     def start(self) -> None:
@@ -87,16 +90,16 @@ class Worker:
         for thread in self._threads:
             thread.join()
 
-    def _work(self) -> None:
+    def _work(self, waits_for: Work) -> None:
         while not self._stopping.is_set():
-            worked = self._worked()
+            worked = self._worked(waits_for)
             if not worked and self._bell.wait(POLL_S) and not self._stopping.is_set():
                 self._bell.clear()
 
-    def _worked(self) -> bool:
+    def _worked(self, waits_for: Work) -> bool:
         """Claim a job and take it as far as it goes; whatever happens, this slot lives on."""
         try:
-            run = self._store.claim(self._owner, self._lease_s)
+            run = self._store.claim(self._owner, self._lease_s, waits_for)
             if run is not None:
                 self._carry(run)
         except TuneryError as error:

@@ -8,8 +8,8 @@ from datetime import timedelta
 from tunery.core.errors import LeaseLost
 from tunery.core.events import Checkpoint
 from tunery.core.files import File
-from tunery.core.job import JobStatus
-from tunery.core.ports import Lease, Run, Validated
+from tunery.core.job import WAITING_FOR, JobStatus
+from tunery.core.ports import Lease, Run, Validated, Work
 from tunery.core.progress import AnyProgress
 from tunery.store import reports, rules
 from tunery.store.memory import changes
@@ -17,16 +17,15 @@ from tunery.store.memory.state import Part
 from tunery.store.record import Change, Record
 from tunery.store.times import to_us
 
-_WAITING = (JobStatus.VALIDATING_FILES, JobStatus.QUEUED, JobStatus.RUNNING)
-
 
 class MemoryRuns(Part):
     """The `RunStore` port."""
 
-    def claim(self, owner: str, lease_s: float) -> Run | None:
-        """Lease the next job that waits for validation or for a trainer, or whose worker died."""
+    def claim(self, owner: str, lease_s: float, waits_for: Work | None = None) -> Run | None:
+        """Lease the next job that waits for that work (for any, where None)."""
+        kinds = WAITING_FOR if waits_for is None else [waits_for]
         with self._state.lock:
-            before = self._next()
+            before = self._next(frozenset().union(*(WAITING_FOR[kind] for kind in kinds)))
             if before is None:
                 return None
             listed = changes.kept(self._state, before.job.id)
@@ -115,7 +114,7 @@ class MemoryRuns(Part):
                 + [key for key in started_from if key.startswith(f"runs/{job_id}/")]
             )
 
-    def _next(self) -> Record | None:
+    def _next(self, statuses: frozenset[JobStatus]) -> Record | None:
         """The job to lease: of the project with the least held, then the oldest (I10)."""
         now_us = to_us(self._clock.now())
         held: Counter[str] = Counter()
@@ -124,7 +123,7 @@ class MemoryRuns(Part):
             job = record.job
             if not job.status.is_final and (record.lease_until_us or 0) > now_us:
                 held[job.project_id] += 1
-            elif job.status in _WAITING:
+            elif job.status in statuses:
                 waiting.append(record)
         # `min` gives the first of several, and they are in the order they came.
         return min(waiting, key=lambda each: held[each.job.project_id], default=None)

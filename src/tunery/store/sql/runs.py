@@ -6,7 +6,7 @@ from dataclasses import replace
 from tunery.core.events import Checkpoint
 from tunery.core.files import File
 from tunery.core.job import JobStatus
-from tunery.core.ports import Lease, Run, Validated
+from tunery.core.ports import Lease, Run, Validated, Work
 from tunery.core.progress import AnyProgress
 from tunery.store import reports, rules
 from tunery.store.record import Change, Record
@@ -22,12 +22,13 @@ _US = 1_000_000
 class SqlRuns(Part):
     """The `RunStore` port."""
 
-    def claim(self, owner: str, lease_s: float) -> Run | None:
-        """Lease the next job that waits for validation or for a trainer, or whose worker died."""
+    def claim(self, owner: str, lease_s: float, waits_for: Work | None = None) -> Run | None:
+        """Lease the next job that waits for that work (for any, where None)."""
+        next_job = statements.NEXT_OF_ANY if waits_for is None else statements.NEXT[waits_for]
 
         def work(tx: Transaction) -> Run | None:
             now_us = tx.now_us()
-            found = tx.one(statements.NEXT, {"now_us": now_us})
+            found = tx.one(next_job, {"now_us": now_us})
             if found is None:
                 return None
             before = changes.locked(tx, found[0])

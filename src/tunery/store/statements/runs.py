@@ -1,16 +1,17 @@
 """The run protocol: by the job that a worker holds, or across all projects for the next one."""
 
+from collections.abc import Iterable
+
 from sqlalchemy import func, or_, select, update
 from sqlalchemy import literal_column as word
 
-from tunery.core.job import JobStatus
+from tunery.core.job import WAITING_FOR, JobStatus
 from tunery.store.statements.columns import CHECKPOINT_COLUMNS, RECORD_COLUMNS
 from tunery.store.statements.parts import given, number, one_of, value
 from tunery.store.statements.query import Query
 from tunery.store.tables import checkpoints, events, jobs
 
 _UNFINISHED = jobs.c.finished_at_us.is_(None)
-_WAITING = (JobStatus.VALIDATING_FILES, JobStatus.QUEUED, JobStatus.RUNNING)
 _FREE = or_(jobs.c.lease_until_us.is_(None), jobs.c.lease_until_us <= number("now_us"))
 
 _held = (
@@ -20,14 +21,20 @@ _held = (
     .cte("held")
 )
 
-NEXT = Query(
-    select(jobs.c.id)
-    .select_from(jobs.outerjoin(_held, _held.c.project_id == jobs.c.project_id))
-    .where(_UNFINISHED, _FREE, one_of(jobs.c.status, _WAITING))
-    .order_by(func.coalesce(_held.c.n, word("0")), jobs.c.sequence)
-    .limit(word("1"))
-    .with_for_update(of=jobs, skip_locked=True)
-)
+
+def _next(statuses: Iterable[JobStatus]) -> Query:
+    return Query(
+        select(jobs.c.id)
+        .select_from(jobs.outerjoin(_held, _held.c.project_id == jobs.c.project_id))
+        .where(_UNFINISHED, _FREE, one_of(jobs.c.status, sorted(statuses)))
+        .order_by(func.coalesce(_held.c.n, word("0")), jobs.c.sequence)
+        .limit(word("1"))
+        .with_for_update(of=jobs, skip_locked=True)
+    )
+
+
+NEXT = {work: _next(statuses) for work, statuses in WAITING_FOR.items()}
+NEXT_OF_ANY = _next(frozenset().union(*WAITING_FOR.values()))
 """Lock the next job to lease: of the project with the least held, then the oldest (I10).
 
 An index holds all that this looks at; the job's own row is read once it is chosen.
