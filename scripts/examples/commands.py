@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 
 from scripts.examples.people import FIRST
 from scripts.examples.rows import Pair
@@ -51,7 +52,13 @@ _WORDS: dict[str, tuple[str, ...]] = {
 }
 
 
-def draw(rng: random.Random) -> Pair:
+def draws(rng: random.Random) -> Iterator[Pair]:
+    """Commands and the questions that ask for the same, without end."""
+    while True:
+        yield _draw(rng)
+
+
+def _draw(rng: random.Random) -> Pair:
     """One command and the question that asks for the same."""
     command = rng.choice(_COMMANDS).format(**{key: rng.choice(w) for key, w in _WORDS.items()})
     return f"{command}.", f"Could you please {command[0].lower()}{command[1:]}?"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Iterator
 
 from scripts.examples.people import full_name
 from scripts.examples.rows import Pair
@@ -34,7 +35,13 @@ _SENTENCES = (
 )
 
 
-def draw(rng: random.Random) -> Pair:
+def draws(rng: random.Random) -> Iterator[Pair]:
+    """Sentences and the JSON that they say, without end."""
+    while True:
+        yield _draw(rng)
+
+
+def _draw(rng: random.Random) -> Pair:
     """One sentence and the JSON that it says."""
     name = full_name(rng)
     date = f"{rng.randint(1, 28)} {rng.choice(_MONTHS)}"

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import random
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
@@ -12,12 +11,11 @@ Pair: TypeAlias = tuple[str, str]
 """What the user says, and the one right answer."""
 
 
-def distinct_pairs(draw: Callable[[random.Random], Pair], count: int, *, seed: int) -> list[Pair]:
-    """`count` pairs from `draw`, no two with the same user text."""
-    rng = random.Random(seed)
+def distinct_pairs(draws: Iterator[Pair], count: int) -> list[Pair]:
+    """The first `count` of `draws` that differ in what the user says."""
     pairs: dict[str, str] = {}
     while len(pairs) < count:
-        question, answer = draw(rng)
+        question, answer = next(draws)
         pairs.setdefault(question, answer)
     return list(pairs.items())
 

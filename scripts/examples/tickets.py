@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 
 from scripts.examples.people import FIRST
 from scripts.examples.rows import Pair
@@ -80,7 +81,13 @@ _PROBLEMS: dict[str, tuple[str, ...]] = {
 }
 
 
-def draw(rng: random.Random) -> Pair:
+def draws(rng: random.Random) -> Iterator[Pair]:
+    """Tickets and their teams, without end."""
+    while True:
+        yield _draw(rng)
+
+
+def _draw(rng: random.Random) -> Pair:
     """One ticket and its team."""
     team = rng.choice(list(_PROBLEMS))
     ticket = rng.choice(_OPENERS) + rng.choice(_PROBLEMS[team]) + rng.choice(_CLOSERS)

@@ -12,10 +12,10 @@ import torch
 from scripts.tiny_chat.batches import padded, rendered
 from scripts.tiny_chat.pretrain import curriculum, new_model, share_right, train
 from scripts.tiny_chat.tasks import TASKS, long_copy, long_look_up, ordinary_texts
-from scripts.tiny_chat.tokenizer import CONTEXT, for_transformers, tokenizer_from_texts
+from scripts.tiny_chat.tokenizer import CONTEXT, save_for_transformers, tokenizer_from_texts
 
 _SEED = 2
-_STEPS = 3600
+_STEPS = 4500
 _PLACE = Path(__file__).resolve().parents[2] / "src" / "tunery" / "bases" / "tiny-chat"
 _CARD = Path(__file__).with_name("card.md")
 
@@ -44,8 +44,8 @@ def main() -> None:
 
     model.generation_config.update(do_sample=False, max_new_tokens=256)
     model.save_pretrained(chosen.out)
-    for_transformers(tokenizer).save_pretrained(chosen.out)
-    shutil.copy(_CARD, chosen.out / "README.md")
+    save_for_transformers(tokenizer, chosen.out)
+    shutil.copyfile(_CARD, chosen.out / "README.md")
 
 
 if __name__ == "__main__":

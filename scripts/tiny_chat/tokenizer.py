@@ -8,11 +8,12 @@ role.
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast
 
 PAD = "<|pad|>"
 END = "<|end|>"
@@ -44,14 +45,17 @@ def tokenizer_from_texts(texts: Iterable[str]) -> Tokenizer:
     return tokenizer
 
 
-def for_transformers(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
-    """The same tokenizer as transformers has it, with its chat template."""
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token=PAD,
-        eos_token=END,
-        additional_special_tokens=[f"<|{role}|>" for role in ROLES],
-        model_max_length=CONTEXT,
-        clean_up_tokenization_spaces=False,
-        chat_template=_TEMPLATE.read_text(encoding="utf-8"),
-    )
+def save_for_transformers(tokenizer: Tokenizer, folder: Path) -> None:
+    """Write the tokenizer and its chat template as `AutoTokenizer` reads them."""
+    settings = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": CONTEXT,
+        "pad_token": PAD,
+        "eos_token": END,
+        "additional_special_tokens": [f"<|{role}|>" for role in ROLES],
+        "clean_up_tokenization_spaces": False,
+    }
+    tokenizer.save(str(folder / "tokenizer.json"))
+    text = json.dumps(settings, indent=2) + "\n"
+    (folder / "tokenizer_config.json").write_text(text, encoding="utf-8")
+    shutil.copyfile(_TEMPLATE, folder / _TEMPLATE.name)
