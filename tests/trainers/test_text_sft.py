@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
+from types import ModuleType
 
 import pytest
 import torch
@@ -26,9 +27,18 @@ from tunery.core.progress import (
 )
 from tunery.modeling.base import Base, Score
 from tunery.modeling.stream import Stream
-from tunery.trainers import checkpoint, memory, text_sft
+from tunery.trainers import (
+    attempt,
+    checkpoint,
+    memory,
+    pace,
+    preparation,
+    saving,
+    text_sft,
+    threads,
+)
+from tunery.trainers.attempt import carry_out
 from tunery.trainers.failures import told
-from tunery.trainers.text_sft import carry_out
 
 FOLDER = "runs/ftjob-0123456789abcdef01234567"
 
@@ -385,10 +395,13 @@ def test_a_fault_of_ours_is_not_dressed_up(
         run(request_)
 
 
-def test_text_sft_has_no_hidden_state() -> None:
+@pytest.mark.parametrize(
+    "module", [attempt, checkpoint, pace, preparation, saving, text_sft, threads]
+)
+def test_a_module_of_an_attempt_has_no_hidden_state(module: ModuleType) -> None:
     """Two attempts in one process do not meet in a module global."""
     assert not [
         name
-        for name, value in vars(text_sft).items()
+        for name, value in vars(module).items()
         if isinstance(value, list | dict) and not name.startswith("__")
     ]

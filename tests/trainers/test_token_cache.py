@@ -10,7 +10,7 @@ from tests.trainers.conftest import Changed, chat, write
 from tests.trainers.test_text_sft import FOLDER, curve, run
 from tunery.core.progress import Finished
 from tunery.modeling.chat import Chat
-from tunery.trainers import text_sft, token_cache
+from tunery.trainers import preparation, token_cache
 from tunery.trainers.text_data import Examples, load_examples
 from tunery.trainers.token_cache import cached, key
 
@@ -65,7 +65,7 @@ def test_a_resumed_job_does_not_tokenise_again_and_a_finished_one_leaves_no_toke
     run(changed(folder=f"{FOLDER}/1", validation_file=None))
     monkeypatch.undo()
     monkeypatch.setattr(token_cache, "WORTH_BYTES", 0)
-    monkeypatch.setattr(text_sft, "load_examples", None)
+    monkeypatch.setattr(preparation, "load_examples", None)
     values = run(
         changed(
             folder=f"{FOLDER}/2",

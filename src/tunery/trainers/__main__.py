@@ -30,8 +30,9 @@ def main() -> None:
     # Only now, with the listener at work: torch takes seconds, and the server may go meanwhile.
     from transformers.utils.logging import disable_progress_bar
 
+    from tunery.trainers.attempt import carry_out
     from tunery.trainers.failures import told
-    from tunery.trainers.text_sft import carry_out, set_threads
+    from tunery.trainers.threads import set_threads
 
     disable_progress_bar()
     set_threads(request.threads)

@@ -27,6 +27,9 @@ _OPTIMIZER = "optimizer.safetensors"
 _POSITION = "position.json"
 _PIECE_BYTES = 1024**2
 
+# The folders of checkpoints begin so; the step follows in eight digits, so that they sort by age.
+_PREFIX = "step-"
+
 
 class DamagedCheckpoint(Exception):
     """A checkpoint is not what was written: a file is missing, or its bytes are others."""
@@ -48,6 +51,11 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     """Rows of a micro-batch, which running out of memory may have halved."""
 
 
+def name(step: int) -> str:
+    """What the folder of the checkpoint of a step is called."""
+    return f"{_PREFIX}{step:08d}"
+
+
 def save(
     folder: Path, *, adapter: Adapter, optimizer: AdamW, position: Position, base_model: str
 ) -> None:
@@ -66,6 +74,16 @@ def save(
 def size_bytes(adapter: Adapter) -> int:
     """What a checkpoint of `adapter` takes: its weights and two moments, fp32."""
     return 3 * 4 * adapter.n_parameters
+
+
+def candidates(asked: Path) -> list[Path]:
+    """The checkpoint that was asked for, then the job's earlier ones, the newest first."""
+    others = [
+        folder
+        for folder in asked.parent.parent.glob(f"*/{_PREFIX}*")
+        if folder != asked and folder.name < asked.name
+    ]
+    return [asked, *sorted(others, key=lambda folder: folder.name, reverse=True)]
 
 
 def load(folder: Path, *, adapter: Adapter, optimizer: AdamW) -> Position:

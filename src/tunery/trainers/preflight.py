@@ -36,7 +36,8 @@ from tunery.modeling.stream import Segment
 from tunery.trainers import memory
 from tunery.trainers.pipes import listen, own_output
 from tunery.trainers.text_data import Overlong, Row, Which, read_rows, rendered, too_long
-from tunery.trainers.text_sft import Budget, learn, set_threads
+from tunery.trainers.text_sft import Budget, learn
+from tunery.trainers.threads import set_threads
 
 # A model that names no limit still has one for us: no row is longer than this.
 _NO_LIMIT = 2**20
@@ -150,36 +151,47 @@ def preflight(request: PreflightRequest) -> Preflight:
         context = context_length(folder) or _NO_LIMIT
     except TuneryError as unusable:
         return _unusable(unusable)
-    survey = Survey("training", context=context, overlong=request.overlong)
-    survey.read(Path(request.training_file), chat)
-    problems, n_errors, n_warnings = survey.problems, survey.n_errors, survey.n_warnings
-    if request.validation_file is not None:
-        other = Survey("validation", context=context, overlong=request.overlong)
-        other.read(Path(request.validation_file), chat)
-        _compare(Path(request.training_file), Path(request.validation_file), other)
-        problems = [*problems, *other.problems][:MOST_PROBLEMS]
-        n_errors, n_warnings = n_errors + other.n_errors, n_warnings + other.n_warnings
-    first = _first_example(Path(request.training_file))
-    report = Preflight(
-        format=Format.COMPLETION if isinstance(first, CompletionExample) else Format.CHAT,
-        n_rows=survey.n_rows,
-        n_examples=len(survey.lengths),
-        n_overlong=survey.n_overlong,
-        context=context,
-        tokens=survey.statistics(),
-        problems=tuple(problems),
-        n_errors=n_errors,
-        n_warnings=n_warnings,
-        template=_template(first, chat),
-        rendered=_rendered(first, chat),
-    )
-    if not request.estimate or n_errors or report.tokens is None:
+    report = _surveyed(request, chat, context)
+    if not request.estimate or report.n_errors or report.tokens is None:
         return report
     try:
         return _estimated(request, report)
     except TuneryError as refused:
         problem = Problem(line=None, field=refused.param, message=refused.message)
-        return msgspec.structs.replace(report, problems=(problem, *problems), n_errors=1)
+        return msgspec.structs.replace(report, problems=(problem, *report.problems), n_errors=1)
+
+
+def _surveyed(request: PreflightRequest, chat: Chat, context: int) -> Preflight:
+    """The report on what stands in the files."""
+    surveys = _surveys(request, chat, context)
+    problems = [problem for survey in surveys for problem in survey.problems]
+    training = surveys[0]
+    first = _first_example(Path(request.training_file))
+    return Preflight(
+        format=Format.COMPLETION if isinstance(first, CompletionExample) else Format.CHAT,
+        n_rows=training.n_rows,
+        n_examples=len(training.lengths),
+        n_overlong=training.n_overlong,
+        context=context,
+        tokens=training.statistics(),
+        problems=tuple(problems[:MOST_PROBLEMS]),
+        n_errors=sum(survey.n_errors for survey in surveys),
+        n_warnings=sum(survey.n_warnings for survey in surveys),
+        template=_template(first, chat),
+        rendered=_rendered(first, chat),
+    )
+
+
+def _surveys(request: PreflightRequest, chat: Chat, context: int) -> list[Survey]:
+    """The training file counted, then the validation file where there is one."""
+    training = Survey("training", context=context, overlong=request.overlong)
+    training.read(Path(request.training_file), chat)
+    if request.validation_file is None:
+        return [training]
+    validation = Survey("validation", context=context, overlong=request.overlong)
+    validation.read(Path(request.validation_file), chat)
+    _compare(Path(request.training_file), Path(request.validation_file), validation)
+    return [training, validation]
 
 
 def _unusable(error: TuneryError) -> Preflight:

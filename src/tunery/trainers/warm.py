@@ -26,9 +26,9 @@ _SLOW_IMPORTS = (
     "transformers.models.llama.modeling_llama",
     "transformers.masking_utils",
     "tunery.trainers.__main__",
+    "tunery.trainers.attempt",
     "tunery.trainers.failures",
     "tunery.trainers.preflight",
-    "tunery.trainers.text_sft",
 )
 _MAIN = {
     "tunery.trainers": "tunery.trainers.__main__",

@@ -1,0 +1,43 @@
+"""How fast a job goes, and what it reports of each step."""
+
+from __future__ import annotations
+
+from tunery.core.progress import Metrics
+from tunery.trainers.preparation import Training
+from tunery.trainers.text_sft import Step
+
+# Steps whose pace says how long the rest will take.
+_STEPS = 20
+
+
+class Pace:
+    """How fast the last steps went."""
+
+    def __init__(self) -> None:
+        """Begin with no step."""
+        self._steps: list[Step] = []
+
+    def add(self, step: Step) -> None:
+        """Count a step in."""
+        self._steps = [*self._steps, step][-_STEPS:]
+
+    @property
+    def seconds_per_step(self) -> float:
+        """Mean time of a step."""
+        return sum(step.seconds for step in self._steps) / len(self._steps)
+
+
+def metrics(training: Training, step: Step, pace: Pace) -> Metrics:
+    """What the job reports of a step."""
+    left = training.position.total_steps - step.number
+    return Metrics(
+        step=step.number,
+        total_steps=training.position.total_steps,
+        train_loss=step.loss,
+        train_mean_token_accuracy=step.accuracy,
+        learning_rate=step.learning_rate,
+        trained_tokens=training.position.trained_tokens,
+        tokens_per_second=step.rows / step.seconds,
+        remaining_s=left * pace.seconds_per_step,
+        epoch=step.number / training.steps_per_epoch,
+    )

@@ -1,0 +1,219 @@
+"""What an attempt needs before its first step: base, data, adapter, and how far the job is."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tunery.core.errors import InvalidValue
+from tunery.core.lora import LoraConfig
+from tunery.core.progress import Note, RunRequest
+from tunery.modeling.adapter import Adapter, load_adapter
+from tunery.modeling.base import Base
+from tunery.modeling.chat import Chat
+from tunery.modeling.load import load_model
+from tunery.modeling.optimizer import AdamW, learning_rate
+from tunery.modeling.stream import Segment
+from tunery.trainers import checkpoint, token_cache
+from tunery.trainers.checkpoint import DamagedCheckpoint, Position
+from tunery.trainers.text_data import Examples, batches, load_examples
+from tunery.trainers.text_sft import Budget
+
+# Rows of a micro-batch to begin with.
+_ROWS_ON_CPU = 2048
+_ROWS_ON_CUDA = 16384
+
+# The best, the last three, and the one that is being written.
+_KEPT_CHECKPOINTS = 5
+
+
+@dataclass(kw_only=True)
+class Training:
+    """One attempt at a job, ready to learn.
+
+    Attributes:
+        position: how far the job has come.
+        saved_step: the step of the last checkpoint of this attempt, or the one it began from.
+    """
+
+    request: RunRequest
+    base: Base
+    chat: Chat
+    adapter: Adapter
+    optimizer: AdamW
+    examples: Examples
+    validation: Examples | None
+    budget: Budget
+    position: Position
+    saved_step: int
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps of one pass over the data."""
+        return math.ceil(self.position.n_rows / self.position.batch_size)
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step: warm-up over 3 %, then linear to zero."""
+        peak = self.request.hyperparameters.learning_rate
+        return learning_rate(step, n_steps=self.position.total_steps, peak=peak, decay="linear")
+
+    def steps(self) -> Iterator[list[Segment]]:
+        """The segments of each step that is left."""
+        rows = batches(
+            self.position.n_rows,
+            batch_size=self.position.batch_size,
+            n_epochs=self.request.hyperparameters.n_epochs,
+            seed=self.position.seed,
+            first_step=self.position.step + 1,
+        )
+        for indices in rows:
+            yield self.examples.segments(indices, self.adapter)
+
+    def folder(self, name: str) -> tuple[str, Path]:
+        """The blob key of something that this attempt writes, and where it is."""
+        key = f"{self.request.folder}/{name}"
+        return key, Path(self.request.blobs) / key
+
+
+def prepare(request: RunRequest) -> tuple[Training, list[Note]]:
+    """Load the base, the data and, where the job goes on, its last checkpoint."""
+    loaded = load_model(request.location)
+    base, chat = Base(loaded.model), Chat(loaded.tokenizer)
+    examples = _training_examples(request, chat, base.context)
+    validation = _validation(request, chat, base.context)
+    adapter = _adapter(request, base)
+    training = Training(
+        request=request,
+        base=base,
+        chat=chat,
+        adapter=adapter,
+        optimizer=AdamW(adapter),
+        examples=examples,
+        validation=validation,
+        budget=Budget(_ROWS_ON_CUDA if base.device.type == "cuda" else _ROWS_ON_CPU),
+        position=_beginning(request, examples),
+        saved_step=0,
+    )
+    return training, [*_about_data(examples), *_about_disk(training), *_resume(training)]
+
+
+def _training_examples(request: RunRequest, chat: Chat, context: int | None) -> Examples:
+    """The training file's rows; a long file is tokenised by the job's first attempt alone."""
+    path = Path(request.training_file)
+
+    def read() -> Examples:
+        return load_examples(path, chat, context=context, overlong=request.overlong)
+
+    if path.stat().st_size < token_cache.WORTH_BYTES:
+        return read()
+    key = token_cache.key(path, chat, context, request.overlong)
+    return token_cache.cached(Path(request.blobs) / request.folder, key, read)
+
+
+def _validation(request: RunRequest, chat: Chat, context: int | None) -> Examples | None:
+    if request.validation_file is None:
+        return None
+    examples = load_examples(
+        Path(request.validation_file),
+        chat,
+        context=context,
+        overlong=request.overlong,
+        which="validation",
+    )
+    if not len(examples):
+        raise InvalidValue("the validation file has no usable rows", param="validation_file")
+    return examples
+
+
+def _adapter(request: RunRequest, base: Base) -> Adapter:
+    """A fresh adapter, or the one that a continued job starts from."""
+    if request.initial_adapter is None:
+        config = LoraConfig(
+            r=request.r,
+            lora_alpha=request.lora_alpha,
+            lora_dropout=request.lora_dropout,
+            target_modules=request.target_modules,
+        )
+        return Adapter(base.places, config, seed=request.seed)
+    adapter = load_adapter(
+        base.places, Path(request.blobs) / request.initial_adapter, seed=request.seed
+    )
+    adapter.config = replace(adapter.config, lora_dropout=request.lora_dropout)
+    return adapter
+
+
+def _beginning(request: RunRequest, examples: Examples) -> Position:
+    n_rows, asked = len(examples), request.hyperparameters
+    if not n_rows:
+        raise InvalidValue("the training file has no usable rows", param="training_file")
+    return Position(
+        step=0,
+        total_steps=asked.n_epochs * math.ceil(n_rows / asked.batch_size),
+        n_rows=n_rows,
+        batch_size=asked.batch_size,
+        seed=request.seed,
+        trained_tokens=0,
+        max_rows=0,
+    )
+
+
+def _about_data(examples: Examples) -> list[Note]:
+    """What of the file is not learnt from as it stands."""
+    said = [
+        (examples.n_dropped, "Left out because they are longer than the model takes"),
+        (examples.n_cut, "Cut to what the model takes"),
+        (examples.n_silent, "Left out because they teach nothing"),
+    ]
+    return [Note(level="warn", message=f"{what}: {n} rows.") for n, what in said if n]
+
+
+def _about_disk(training: Training) -> list[Note]:
+    """A word of warning where the checkpoints that are kept, and the next, do not fit."""
+    blobs = Path(training.request.blobs)
+    needed = _KEPT_CHECKPOINTS * checkpoint.size_bytes(training.adapter)
+    free = shutil.disk_usage(blobs).free
+    if free > needed:
+        return []
+    message = (
+        f"The disk is nearly full: {free / 2**20:.0f} MiB are free, and the checkpoints of this "
+        f"job may take {needed / 2**20:.0f} MiB."
+    )
+    return [Note(level="warn", message=message)]
+
+
+def _resume(training: Training) -> list[Note]:
+    """Go on from the checkpoint that was asked for, or from the last whole one before it."""
+    request, beginning = training.request, training.position
+    if request.resume_from is None:
+        return []
+    notes: list[Note] = []
+    asked = Path(request.blobs) / request.resume_from
+    for folder in checkpoint.candidates(asked):
+        try:
+            position = checkpoint.load(
+                folder, adapter=training.adapter, optimizer=training.optimizer
+            )
+        except DamagedCheckpoint as damage:
+            notes.append(Note(level="warn", message=f"Not going on from there: {damage}."))
+            continue
+        _check_same(beginning, position)
+        training.position, training.saved_step = position, position.step
+        training.budget.max_rows = position.max_rows
+        return [*notes, Note(message=f"Going on from the checkpoint of step {position.step}.")]
+    # Nothing that was tried has left a trace: a checkpoint is verified before it is used.
+    return [*notes, Note(level="warn", message="No checkpoint is whole; starting again.")]
+
+
+def _check_same(beginning: Position, position: Position) -> None:
+    """Refuse to go on with other data or another plan than before."""
+    for name in ("total_steps", "n_rows", "batch_size", "seed"):
+        before, now = getattr(position, name), getattr(beginning, name)
+        if before != now:
+            raise InvalidValue(
+                f"the checkpoint was made with {name} {before}, and the job now has {now}; a job "
+                "can only go on with the same data and settings",
+                param=name,
+            )
