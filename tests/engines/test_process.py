@@ -63,6 +63,19 @@ def test_who_waits_for_a_turn_may_give_up_too(engine: LocalEngine) -> None:
         other.join()
 
 
+def test_a_dry_run_does_not_wait_for_long(
+    engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "DRY_RUN_PATIENCE_S", 0.1)
+    for _ in range(MOST_PREFLIGHTS):
+        engine._preflights.acquire()
+    with pytest.raises(Unavailable, match="Too many dry runs"):
+        engine.preflight(new_job(), estimate=True)
+    asked = iter([True] * 5)
+    with pytest.raises(Unavailable, match="Nobody waits"):
+        engine.preflight(new_job(), estimate=False, wanted=lambda: next(asked, False))
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="there is a warm parent on Linux only")
 def test_the_engine_is_ready_without_its_warm_parent_once_that_has_ended(
     engine: LocalEngine, monkeypatch: pytest.MonkeyPatch

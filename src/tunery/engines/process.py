@@ -2,8 +2,10 @@
 
 import importlib.util
 import logging
+import math
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -36,6 +38,9 @@ SILENCE_S = 1.0
 
 MOST_PREFLIGHTS = 2
 """So many files are looked through at the same time; each takes a process with a tokenizer."""
+
+DRY_RUN_PATIENCE_S = 3.0
+"""So long a dry run waits for its turn; meanwhile it holds a thread that answers requests."""
 
 NOT_INSTALLED = (
     "Local training is not installed on this server. To install it: pip install 'tunery[train]'"
@@ -82,7 +87,7 @@ class LocalEngine:
         Raises:
             Unsupported: PyTorch is not installed.
             Unavailable: the child ended without a report, and the message has its last words; or
-                the report is no longer `wanted`.
+                the report is no longer `wanted`; or too many wait for an estimate.
         """
         self.check(job)
         asked = job.method.hyperparameters
@@ -101,7 +106,7 @@ class LocalEngine:
             threads=self._threads,
         )
         question = msgspec.json.encode(request) + b"\n"
-        with self._preflight_turn(wanted):
+        with self._preflight_turn(wanted, DRY_RUN_PATIENCE_S if estimate else math.inf):
             line = self._answer("tunery.trainers.preflight", question, wanted)
         return msgspec.json.decode(line, type=Preflight)
 
@@ -172,9 +177,12 @@ class LocalEngine:
         child.kill()
 
     @contextmanager
-    def _preflight_turn(self, wanted: Callable[[], bool]) -> Iterator[None]:
+    def _preflight_turn(self, wanted: Callable[[], bool], patience_s: float) -> Iterator[None]:
+        deadline = time.monotonic() + patience_s
         while not self._preflights.acquire(timeout=SILENCE_S):
             _check_wanted(wanted)
+            if time.monotonic() > deadline:
+                raise Unavailable("Too many dry runs at once; try again shortly.")
         try:
             yield
         finally:
