@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tunery.bases.catalog import BUILT_IN, FolderCatalog
-from tunery.core.errors import NotFound
+from tunery.core.errors import InvalidValue, NotFound
 
 
 @pytest.fixture
@@ -50,3 +50,17 @@ def test_an_unknown_name_is_told_what_there_is(catalog: FolderCatalog) -> None:
 def test_an_alias_of_a_model_that_is_not_here_says_how_to_get_it(catalog: FolderCatalog) -> None:
     with pytest.raises(NotFound, match="hf download Nobody/Has-This"):
         catalog.resolve("gpt-5")
+
+
+def test_a_folder_of_the_operators_may_begin_at_their_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    catalog = FolderCatalog(folders={"mine": Path("~/own")}, aliases={}, cache=tmp_path / "hub")
+    assert catalog.resolve("mine").location == str(tmp_path / "own")
+
+
+def test_a_folder_that_is_not_there_is_named_with_its_setting(tmp_path: Path) -> None:
+    with pytest.raises(InvalidValue, match=r"setting models names .*/gone for 'mine'"):
+        FolderCatalog(folders={"mine": tmp_path / "gone"}, aliases={}, cache=tmp_path / "hub")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from tunery.core.errors import NotFound
+from tunery.core.errors import InvalidValue, NotFound
 from tunery.core.hyperparameters import TuningDefaults
 from tunery.core.models import BaseModel
 
@@ -26,7 +26,11 @@ class FolderCatalog:
     def __init__(
         self, *, folders: Mapping[str, Path], aliases: Mapping[str, str], cache: Path
     ) -> None:
-        """`cache` is the hub folder of the Hugging Face cache; it need not exist."""
+        """`cache` is the hub folder of the Hugging Face cache; it need not exist.
+
+        Raises:
+            InvalidValue: one of `folders` is none.
+        """
         self._own = {**_built_in(), **{name: _in(name, path) for name, path in folders.items()}}
         self._aliases = dict(aliases)
         self._cache = cache
@@ -84,8 +88,14 @@ def _built_in() -> dict[str, BaseModel]:
 
 
 def _in(name: str, folder: Path) -> BaseModel:
-    made = datetime.fromtimestamp(folder.stat().st_mtime, UTC)
-    return BaseModel(name=name, location=str(folder), owned_by="operator", created_at=made)
+    place = folder.expanduser()
+    if not place.is_dir():
+        raise InvalidValue(
+            f"The setting models names {place} for {name!r}; there is no such folder.",
+            param="models",
+        )
+    made = datetime.fromtimestamp(place.stat().st_mtime, UTC)
+    return BaseModel(name=name, location=str(place), owned_by="operator", created_at=made)
 
 
 def _cached(cache: Path) -> list[BaseModel]:
