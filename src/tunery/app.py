@@ -26,7 +26,7 @@ from tunery.dialects.openai.errors import answer_http_exception
 from tunery.engines import ENGINES
 from tunery.first_start import first_key
 from tunery.inference.process import ChildGenerator
-from tunery.listening import listen
+from tunery.listening import listen, url
 from tunery.logs import configure_logs
 from tunery.middleware import BodyLimit, NoNul, RequestIds
 from tunery.service.files import Files
@@ -197,7 +197,7 @@ def serve(settings: Settings, *, announce: Callable[[Started], None]) -> None:
         wired = build(settings)
         new_key = first_key(settings, wired.store, SystemClock())
         port = listening.getsockname()[1]
-        announce(Started(url=f"http://{settings.host}:{port}", new_key=new_key))
+        announce(Started(url=url(settings.host, port), new_key=new_key))
         config = uvicorn.Config(
             create_app(wired),
             loop="uvloop",

@@ -30,3 +30,8 @@ def listen(host: str, port: int) -> socket.socket:
         raise
     listening.set_inheritable(False)
     return listening
+
+
+def url(host: str, port: int) -> str:
+    """How a client writes where a server listens: an IPv6 address stands in brackets (RFC 3986)."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from tunery.cli.client import Client, is_loopback
 from tunery.cli.failure import ExitCode, Failure
+from tunery.listening import url
 from tunery.settings import Settings
 
 _ANY_ADDRESS = frozenset({"0.0.0.0", "::"})
@@ -49,7 +50,7 @@ def _faults(error: ValidationError | TOMLDecodeError) -> str:
 def own_url(settings: Settings) -> str:
     """Where the server of these settings is reached from this machine."""
     host = "127.0.0.1" if settings.host in _ANY_ADDRESS else settings.host
-    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+    return url(host, settings.port)
 
 
 def credentials(home: Path) -> Path:
