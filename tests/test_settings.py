@@ -31,5 +31,11 @@ def test_a_bootstrap_key_that_can_be_guessed_is_refused(
 ) -> None:
     monkeypatch.setenv("TUNERY_BOOTSTRAP_KEY", "secret")
 
-    with pytest.raises(ValidationError, match="at least 32 characters"):
+    with pytest.raises(ValidationError, match="at least 32 characters") as refused:
         Settings(home=tmp_path)
+
+    assert "secret" not in str(refused.value)
+
+
+def test_a_bootstrap_key_is_not_shown_with_the_other_settings(tmp_path: Path) -> None:
+    assert "secret" not in repr(Settings(home=tmp_path, bootstrap_key="secret" * 6))

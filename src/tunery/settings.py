@@ -27,7 +27,12 @@ class Settings(BaseSettings):
     """What an operator can set."""
 
     model_config = SettingsConfigDict(
-        env_prefix="TUNERY_", frozen=True, extra="ignore", use_attribute_docstrings=True
+        env_prefix="TUNERY_",
+        frozen=True,
+        extra="ignore",
+        use_attribute_docstrings=True,
+        # One of them is a key, and errors end up in logs.
+        hide_input_in_errors=True,
     )
 
     home: Path = Field(default_factory=default_home)
@@ -42,7 +47,7 @@ class Settings(BaseSettings):
     database_url: str | None = None
     """`postgresql://…`; unset: SQLite in the home folder."""
 
-    bootstrap_key: str | None = Field(default=None, min_length=32)
+    bootstrap_key: str | None = Field(default=None, min_length=32, repr=False)
     """The first key of an empty installation; unset: one is made and printed once."""
 
     text_model: str = "tiny-chat"
