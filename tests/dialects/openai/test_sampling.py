@@ -176,6 +176,14 @@ def test_a_completion_continues_each_of_its_prompts(sdk: OpenAI, world: World) -
     assert world.generator.asked[0].max_tokens == 3
 
 
+@pytest.mark.parametrize("unsaid", [{}, {"max_tokens": None}])
+def test_a_completion_of_unsaid_length_has_16_tokens(
+    http: TestClient, world: World, unsaid: dict[str, None]
+) -> None:
+    http.post("/v1/completions", json={"model": "tiny-chat", "prompt": "One", **unsaid})
+    assert world.generator.asked[0].max_tokens == 16
+
+
 def test_a_completions_log_probabilities_say_where_each_token_begins(
     sdk: OpenAI, world: World
 ) -> None:

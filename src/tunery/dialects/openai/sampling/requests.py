@@ -11,6 +11,12 @@ from tunery.core.generation import GenerationRequest
 from tunery.core.messages import check_messages
 from tunery.dialects.openai.sampling.schemas import ChatRequest, CompletionRequest, Sampling
 
+DEFAULT_MAX_TOKENS = 16
+"""Of a completion; a chat answer ends when the model ends it.
+
+https://platform.openai.com/docs/api-reference/completions/create
+"""
+
 
 def chat_to_core(body: ChatRequest) -> GenerationRequest:
     """`body` as a request for an answer to its messages.
@@ -42,7 +48,7 @@ def completion_to_core(body: CompletionRequest) -> list[GenerationRequest]:
     _refuse(body)
     _refuse_completion(body)
     common = msgspec.structs.replace(
-        _common(body), max_tokens=body.max_tokens, logprobs=body.logprobs
+        _common(body), max_tokens=body.max_tokens or DEFAULT_MAX_TOKENS, logprobs=body.logprobs
     )
     return [_writable(msgspec.structs.replace(common, prompt=prompt)) for prompt in body.prompt]
 
