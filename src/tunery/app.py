@@ -220,7 +220,11 @@ def _open_store(settings: Settings, clock: Clock) -> tuple[Store, bool]:
 
 def _housekeeping(wired: Wired, ended: threading.Event) -> None:
     while not ended.is_set():
-        for collect in (wired.services.files.collect_garbage, wired.run_folders.collect):
+        for collect in (
+            wired.services.files.collect_garbage,
+            wired.run_folders.collect,
+            wired.store.forget_old_answers,
+        ):
             try:
                 collect()
             except (TuneryError, OSError):

@@ -181,6 +181,18 @@ def test_an_idempotency_key_is_forgotten_after_a_day(stage: Stage) -> None:
     assert len(ids(stage.store)) == 2
 
 
+def test_old_answers_can_be_forgotten_though_nobody_asks_again(stage: Stage) -> None:
+    job = stage.store.add_job(a_job(), [], ONCE)
+    stage.advance(24 * 3600)
+    later = stage.store.add_job(a_job("theirs"), [], ONCE)
+    stage.store.forget_old_answers()
+    assert stage.store.answered("theirs", ONCE) == later
+    # Back in time, where an answer that is still kept would be found.
+    stage.clock.reset()
+    assert stage.store.answered("ours", ONCE) is None
+    assert stage.store.job("ours", job.id) == job
+
+
 def test_a_cancel_ends_a_job_and_frees_its_worker(store: Store) -> None:
     run = running(store)
     store.apply(run.lease, steps(1, 1))

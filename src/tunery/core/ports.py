@@ -178,6 +178,9 @@ class JobStore(Protocol):
             Conflict: the key was used with another request within the last day.
         """
 
+    def forget_old_answers(self) -> None:
+        """Drop what was answered more than a day ago, in every project."""
+
     def job(self, project_id: str, job_id: str) -> FineTuningJob:
         """One job; NotFound where the project has none. A point read."""
 

@@ -50,6 +50,14 @@ class MemoryJobs(Part):
             changes.add_events(self._state, job.id, events, now)
             return job
 
+    def forget_old_answers(self) -> None:
+        """Drop what was answered more than a day ago, in every project."""
+        with self._state.lock:
+            a_day_ago = self._clock.now() - rules.ANSWERS_KEPT
+            for key, answer in list(self._state.answers.items()):
+                if answer.at <= a_day_ago:
+                    del self._state.answers[key]
+
     def job(self, project_id: str, job_id: str) -> FineTuningJob:
         """One job; NotFound where the project has none."""
         with self._state.lock:

@@ -13,7 +13,7 @@ from tunery.store.sql import changes, job_rows, rows
 from tunery.store.sql.database import Part, Transaction
 from tunery.store.sql.pages import read_page
 from tunery.store.statements import jobs as statements
-from tunery.store.statements import runs
+from tunery.store.statements import runs, upkeep
 from tunery.store.times import to_us
 
 STEPS_AT_ONCE = 1000
@@ -50,6 +50,11 @@ class SqlJobs(Part):
             return job
 
         return self._database.write(work)
+
+    def forget_old_answers(self) -> None:
+        """Drop what was answered more than a day ago, in every project."""
+        which = {"a_day_ago_us": to_us(self._clock.now() - rules.ANSWERS_KEPT)}
+        self._database.write(lambda tx: tx.run(upkeep.FORGET_OLD_ANSWERS, which))
 
     def job(self, project_id: str, job_id: str) -> FineTuningJob:
         """One job; NotFound where the project has none. A point read."""

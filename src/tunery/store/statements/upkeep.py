@@ -5,7 +5,15 @@ from sqlalchemy import delete, exists, or_, select, union_all, update
 from tunery.store.statements.columns import FILE_COLUMNS, UPLOAD_COLUMNS
 from tunery.store.statements.parts import given, number, value
 from tunery.store.statements.query import Query
-from tunery.store.tables import checkpoints, files, jobs, models, upload_parts, uploads
+from tunery.store.tables import (
+    checkpoints,
+    files,
+    idempotency,
+    jobs,
+    models,
+    upload_parts,
+    uploads,
+)
 
 _IN_USE = exists().where(
     jobs.c.finished_at_us.is_(None),
@@ -42,6 +50,10 @@ FORGET_PARTS = Query(
             uploads.c.status != value("pending", uploads.c.status),
         ),
     )
+)
+
+FORGET_OLD_ANSWERS = Query(
+    delete(idempotency).where(idempotency.c.created_at_us <= number("a_day_ago_us"))
 )
 
 JOB_END = Query(select(jobs.c.finished_at_us).where(given(jobs.c.id)))
