@@ -42,6 +42,13 @@ def test_a_killed_child_says_by_what_and_leaves_no_zombie(parent: WarmParent) ->
     assert not psutil.pid_exists(child.pid)
 
 
+def test_a_parent_that_is_stopped_before_it_is_ready_is_no_surprise(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    WarmParent().close()
+    assert caplog.messages == []
+
+
 @pytest.mark.parametrize("last_words", [b"", None], ids=["no child", "no answer"])
 def test_a_parent_that_does_not_fork_is_an_error_that_leaves_nothing_open(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last_words: bytes | None

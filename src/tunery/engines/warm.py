@@ -101,6 +101,7 @@ class WarmParent:
             start_new_session=True,
         )
         self._ready = threading.Event()
+        self._closed = False
         self._waiter = threading.Thread(target=self._await, daemon=True)
         self._waiter.start()
 
@@ -125,6 +126,7 @@ class WarmParent:
 
     def close(self) -> None:
         """End it; its children end when their own standard inputs close."""
+        self._closed = True
         self._process.kill()
         self._process.wait()
         self._waiter.join()
@@ -137,5 +139,5 @@ class WarmParent:
         assert self._process.stdout is not None
         if self._process.stdout.readline():
             self._ready.set()
-        else:
+        elif not self._closed:
             logger.warning("the warm parent of trainers ended; trainers start from cold")
