@@ -26,7 +26,7 @@ demo: .venv/.installed  ## Train a model for real and talk to it.
 check: .venv/.installed  ## Format, lint, types and import rules.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy src tests scripts benchmarks
+	$(BIN)/mypy src tests scripts benchmarks examples
 	$(BIN)/lint-imports
 
 format: .venv/.installed
