@@ -18,7 +18,6 @@ def key(**changed: object) -> Json:
         "name": "nightly",
         "hint": "9f3c",
         "created_at": 1790000000,
-        "last_used_at": None,
         **changed,
     }
 

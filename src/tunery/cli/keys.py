@@ -47,11 +47,8 @@ def show_all(as_json: JsonOption = False) -> None:
         page = client.get(_PATH)
     if as_json:
         return print_object(page)
-    rows = [
-        (key.id, key.name, f"…{key.hint}", key.state, moment(key.last_used_at) or "never")
-        for key in read_list(page, Key)
-    ]
-    head = ("id", "name", "ends in", "state", "last used")
+    rows = [(key.id, key.name, f"…{key.hint}", key.state) for key in read_list(page, Key)]
+    head = ("id", "name", "ends in", "state")
     return print_table(head, rows, empty="There are no keys.")
 
 

@@ -118,7 +118,6 @@ class Key(msgspec.Struct, frozen=True):
     created_at: int | None = None
     expires_at: int | None = None
     revoked_at: int | None = None
-    last_used_at: int | None = None
     key: str | None = None
     """The key itself, once: in the answer that made it."""
 

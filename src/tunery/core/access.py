@@ -34,7 +34,6 @@ class ApiKey:
     created_at: datetime
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
-    last_used_at: datetime | None = None
 
 
 def new_secret() -> str:

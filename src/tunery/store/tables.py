@@ -82,7 +82,6 @@ keys = Table(
     _whole("created_at_us"),
     _whole("expires_at_us", nullable=True),
     _whole("revoked_at_us", nullable=True),
-    _whole("last_used_at_us", nullable=True),
     Index("ix_keys_project", "project_id", "sequence"),
 )
 

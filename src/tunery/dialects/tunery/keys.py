@@ -33,7 +33,6 @@ class KeyObject(msgspec.Struct, frozen=True, kw_only=True):
     created_at: int
     expires_at: int | None
     revoked_at: int | None
-    last_used_at: int | None
 
 
 class NewKeyObject(KeyObject, frozen=True, kw_only=True):
@@ -72,7 +71,6 @@ def _to_wire(key: ApiKey) -> KeyObject:
         created_at=int(key.created_at.timestamp()),
         expires_at=_seconds(key.expires_at),
         revoked_at=_seconds(key.revoked_at),
-        last_used_at=_seconds(key.last_used_at),
     )
 
 

@@ -36,7 +36,6 @@ def key_values(key: ApiKey) -> dict[str, object]:
         "created_at_us": to_us(key.created_at),
         "expires_at_us": to_us_or_none(key.expires_at),
         "revoked_at_us": to_us_or_none(key.revoked_at),
-        "last_used_at_us": to_us_or_none(key.last_used_at),
     }
 
 
@@ -52,7 +51,6 @@ def key(row: Row) -> ApiKey:
         created_at=from_us(row[6]),
         expires_at=from_us_or_none(row[7]),
         revoked_at=from_us_or_none(row[8]),
-        last_used_at=from_us_or_none(row[9]),
     )
 
 

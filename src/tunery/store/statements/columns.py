@@ -25,7 +25,6 @@ KEY_COLUMNS: tuple[Column[Any], ...] = (
     keys.c.created_at_us,
     keys.c.expires_at_us,
     keys.c.revoked_at_us,
-    keys.c.last_used_at_us,
 )
 
 FILE_COLUMNS: tuple[Column[Any], ...] = (

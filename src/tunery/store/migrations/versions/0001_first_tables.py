@@ -69,7 +69,6 @@ def _keys() -> None:
         _whole("created_at_us"),
         _whole("expires_at_us", nullable=True),
         _whole("revoked_at_us", nullable=True),
-        _whole("last_used_at_us", nullable=True),
         _reference("keys", "user_id", "users.id"),
         sa.UniqueConstraint("digest", name=op.f("uq_keys_digest")),
     )
