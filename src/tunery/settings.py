@@ -50,9 +50,6 @@ class Settings(BaseSettings):
     bootstrap_key: str | None = Field(default=None, min_length=32, repr=False)
     """The first key of an empty installation; unset: one is made and printed once."""
 
-    text_model: str = "tiny-chat"
-    """The base model for text where a request leaves it unsaid."""
-
     aliases: dict[str, str] = Field(default_factory=dict)
     """Other names for base models, such as `"gpt-4o-mini-2024-07-18" = "Qwen/Qwen3-4B"`."""
 
