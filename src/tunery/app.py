@@ -20,7 +20,7 @@ from tunery.bases.catalog import FolderCatalog, hugging_face_cache
 from tunery.blobs.folder import FolderBlobs
 from tunery.connections import BoundedHttp
 from tunery.core.errors import TuneryError
-from tunery.core.ports import Clock, Engine, Generator, Store
+from tunery.core.ports import Blobs, Catalog, Clock, Engine, Generator, Store
 from tunery.dialects import DIALECTS, health
 from tunery.dialects.openai.errors import answer_http_exception
 from tunery.engines import ENGINES
@@ -91,15 +91,7 @@ def build(settings: Settings) -> Wired:
     catalog = FolderCatalog(
         folders=settings.models, aliases=settings.aliases, cache=hugging_face_cache()
     )
-    engines: dict[str, Engine] = {
-        name: pkgutil.resolve_name(builder)(
-            blobs=blobs,
-            catalog=catalog,
-            checkpoint_seconds=settings.checkpoint_seconds,
-            threads=settings.threads,
-        )
-        for name, builder in ENGINES.items()
-    }
+    engines = _engines(settings, blobs, catalog)
     worker = Worker(
         store=store,
         engines=engines,
@@ -208,6 +200,19 @@ def serve(settings: Settings, *, announce: Callable[[Started], None]) -> None:
             timeout_graceful_shutdown=5,
         )
         uvicorn.Server(config).run(sockets=[listening])
+
+
+def _engines(settings: Settings, blobs: Blobs, catalog: Catalog) -> dict[str, Engine]:
+    """Every engine by its name, imported where it is chosen."""
+    return {
+        name: pkgutil.resolve_name(builder)(
+            blobs=blobs,
+            catalog=catalog,
+            checkpoint_seconds=settings.checkpoint_seconds,
+            threads=settings.threads,
+        )
+        for name, builder in ENGINES.items()
+    }
 
 
 def _open_store(settings: Settings, clock: Clock) -> tuple[Store, bool]:
