@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, cast
@@ -58,7 +59,7 @@ def first_rows(path: Path, n_rows: int, folder: Path) -> Path:
     return short
 
 
-def finished(openai: OpenAI, job_id: str, *, within_s: float = 240.0) -> FineTuningJob:
+def finished(openai: OpenAI, job_id: str, *, within_s: float = 600.0) -> FineTuningJob:
     """The job once it is over."""
     over = ("succeeded", "failed", "cancelled")
     wait_until(lambda: openai.fine_tuning.jobs.retrieve(job_id).status in over, within_s=within_s)
@@ -82,17 +83,19 @@ def messages(openai: OpenAI, job_id: str) -> list[str]:
     return [event.message for event in events if event.type != "metrics"][::-1]
 
 
-def exact_match(openai: OpenAI, model: str, rows: Path, *, most: int | None = None) -> float:
+def exact_match(openai: OpenAI, model: str, rows: Path) -> float:
     """The share of rows that `model` answers to the letter, greedily."""
-    lines = rows.read_text().splitlines()[:most]
-    right = 0
-    for line in lines:
+
+    def is_right(line: str) -> bool:
         *asked, answer = json.loads(line)["messages"]
         completion = openai.chat.completions.create(
             model=model, messages=asked, temperature=0, max_tokens=128
         )
-        right += completion.choices[0].message.content == answer["content"]
-    return right / len(lines)
+        return completion.choices[0].message.content == cast("str", answer["content"])
+
+    lines = rows.read_text().splitlines()
+    with ThreadPoolExecutor(8) as asking:
+        return sum(asking.map(is_right, lines)) / len(lines)
 
 
 def wait_until(condition: Callable[[], bool], *, within_s: float) -> None:

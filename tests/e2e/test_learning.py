@@ -5,7 +5,7 @@ import pytest
 from tests.e2e.jobs import DEMO, TASKS, client, create, exact_match, finished
 from tests.servers import Server
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 
 def test_the_demo_set_goes_from_nothing_to_most_of_the_held_out_rows(live: Server) -> None:

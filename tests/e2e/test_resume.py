@@ -13,7 +13,7 @@ from openai.types.fine_tuning.job_create_params import Hyperparameters
 from tests.e2e.jobs import DEMO, client, create, finished, first_rows, losses, messages, wait_until
 from tests.servers import Server
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 HYPERPARAMETERS: Hyperparameters = {"n_epochs": 6, "batch_size": 8}
 
