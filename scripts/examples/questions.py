@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
-from scripts.examples.people import full_name
+from scripts.examples.people import FIRST
 from scripts.examples.rows import Pair
 from scripts.wordlist import listed
 
@@ -33,26 +33,17 @@ _STATUSES = ("open", "paid", "shipped", "cancelled", "delivered", "returned")
 # The phrasings of one kind of question, and its query; `{…}` is filled with a value of that name.
 _KINDS: tuple[tuple[tuple[str, ...], str], ...] = (
     (
-        (
-            "Which customers live in {city}?",
-            "List the customers from {city}.",
-            "Who lives in {city}?",
-        ),
+        ("Which customers live in {city}?", "List the customers from {city}."),
         "SELECT name FROM customers WHERE city = '{city}';",
     ),
     (
-        (
-            "How many customers live in {city}?",
-            "Count the customers from {city}.",
-            "What is the number of customers in {city}?",
-        ),
+        ("How many customers live in {city}?", "Count the customers from {city}."),
         "SELECT COUNT(*) FROM customers WHERE city = '{city}';",
     ),
     (
         (
             "Which customers are older than {number}?",
             "List the customers over {number} years of age.",
-            "Who is older than {number}?",
         ),
         "SELECT name FROM customers WHERE age > {number};",
     ),
@@ -60,27 +51,21 @@ _KINDS: tuple[tuple[tuple[str, ...], str], ...] = (
         (
             "Which customers are younger than {number}?",
             "List the customers under {number} years of age.",
-            "Who is younger than {number}?",
         ),
         "SELECT name FROM customers WHERE age < {number};",
     ),
     (
-        ("How old is {person}?", "What is the age of {person}?", "Tell me the age of {person}."),
+        ("How old is {person}?", "What is the age of {person}?"),
         "SELECT age FROM customers WHERE name = '{person}';",
     ),
     (
-        (
-            "Where does {person} live?",
-            "In which city does {person} live?",
-            "What is the city of {person}?",
-        ),
+        ("Where does {person} live?", "In which city does {person} live?"),
         "SELECT city FROM customers WHERE name = '{person}';",
     ),
     (
         (
             "Which products cost more than {number}?",
             "List the products with a price above {number}.",
-            "What do we sell for more than {number}?",
         ),
         "SELECT name FROM products WHERE price > {number};",
     ),
@@ -88,56 +73,34 @@ _KINDS: tuple[tuple[tuple[str, ...], str], ...] = (
         (
             "Which products cost less than {number}?",
             "List the products with a price below {number}.",
-            "What do we sell for less than {number}?",
         ),
         "SELECT name FROM products WHERE price < {number};",
     ),
     (
-        (
-            "What is the average price of the {category}?",
-            "How much do {category} cost on average?",
-            "Give me the mean price of {category}.",
-        ),
+        ("What is the average price of the {category}?", "How much do {category} cost on average?"),
         "SELECT AVG(price) FROM products WHERE category = '{category}';",
     ),
     (
-        (
-            "How much does the {product} cost?",
-            "What is the price of the {product}?",
-            "Tell me the price of the {product}.",
-        ),
+        ("How much does the {product} cost?", "What is the price of the {product}?"),
         "SELECT price FROM products WHERE name = '{product}';",
     ),
     (
         (
             "Show the {small} most expensive products.",
             "What are the {small} most expensive products?",
-            "Name the {small} products with the highest price.",
         ),
         "SELECT name FROM products ORDER BY price DESC LIMIT {small};",
     ),
     (
-        (
-            "What did {person} order?",
-            "Which products did {person} buy?",
-            "List everything ordered by {person}.",
-        ),
+        ("What did {person} order?", "Which products did {person} buy?"),
         "SELECT product FROM orders WHERE customer = '{person}';",
     ),
     (
-        (
-            "Who ordered the {product}?",
-            "Which customers bought the {product}?",
-            "List everyone who ordered the {product}.",
-        ),
+        ("Who ordered the {product}?", "Which customers bought the {product}?"),
         "SELECT customer FROM orders WHERE product = '{product}';",
     ),
     (
-        (
-            "How many orders of {person} are {status}?",
-            "Count the {status} orders of {person}.",
-            "What is the number of {status} orders of {person}?",
-        ),
+        ("How many orders of {person} are {status}?", "Count the {status} orders of {person}."),
         "SELECT COUNT(*) FROM orders WHERE customer = '{person}' AND status = '{status}';",
     ),
 )
@@ -158,7 +121,7 @@ def _values(rng: random.Random) -> dict[str, str]:
         "category": rng.choice(_CATEGORIES),
         "product": rng.choice(_PRODUCTS),
         "status": rng.choice(_STATUSES),
-        "person": full_name(rng),
+        "person": rng.choice(FIRST),
         "number": str(rng.randint(11, 99)),
         "small": str(rng.randint(2, 20)),
     }

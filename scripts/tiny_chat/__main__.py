@@ -15,7 +15,7 @@ from scripts.tiny_chat.tasks import TASKS, long_copy, long_look_up, ordinary_tex
 from scripts.tiny_chat.tokenizer import CONTEXT, save_for_transformers, tokenizer_from_texts
 
 _SEED = 2
-_STEPS = 4500
+_STEPS = 3600
 _PLACE = Path(__file__).resolve().parents[2] / "src" / "tunery" / "bases" / "tiny-chat"
 _CARD = Path(__file__).with_name("card.md")
 
@@ -24,7 +24,7 @@ def main() -> None:
     """Train the tokenizer and the model, say how well each task is done, save."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--steps", type=int, default=_STEPS)
-    options.add_argument("--threads", type=int, default=2)
+    options.add_argument("--threads", type=int, default=1)
     options.add_argument("--out", type=Path, default=_PLACE)
     chosen = options.parse_args()
 

@@ -55,18 +55,14 @@ def rendered(tokenizer: Tokenizer, conversation: Conversation) -> Row:
     return Row(ids=ids, learn=learn)
 
 
-def repeated_tokens(tokenizer: Tokenizer, rng: random.Random) -> Iterator[Batch]:
-    """Rows of random tokens, blanks between them, said twice; the second time is learnt."""
-    (blank,) = tokenizer.encode(" ").ids
+def repeated_tokens(rng: random.Random) -> Iterator[Batch]:
+    """Rows of random tokens said twice; the second time is learnt. They make heads that copy."""
     while True:
-        count = rng.choice((*range(6, 24), 48, 96, 192, 512, 680))
+        count = rng.choice((*range(6, 24), 48, 96, 192, 512, 1000))
         rows = []
-        for _ in range(max(1, _TOKENS_PER_BATCH // (3 * count))):
-            ids: list[int] = []
-            for _ in range(count):
-                ids.append(rng.randrange(_FIRST_FREE_ID, VOCABULARY_SIZE))
-                ids += [blank] * (rng.random() < 0.5)
-            rows.append(Row(ids=ids * 2, learn=[False] * len(ids) + [True] * len(ids)))
+        for _ in range(max(1, _TOKENS_PER_BATCH // (2 * count))):
+            ids = [rng.randrange(_FIRST_FREE_ID, VOCABULARY_SIZE) for _ in range(count)]
+            rows.append(Row(ids=ids * 2, learn=[False] * count + [True] * count))
         yield padded(rows)
 
 

@@ -1,13 +1,12 @@
-"""Random weights, but for heads that already copy.
+"""Random weights, but for two pairs of heads that already copy.
 
 A small model learns to continue what it has seen before (an induction head; Elhage et al. 2021, "A
 Mathematical Framework for Transformer Circuits") only after a long plateau. Written into the random
-weights, such heads are there from the first step, and training shapes them to its needs:
+weights, the same heads are there from the first step, and training shapes them to its needs:
 
-- one head of the first layer looks one token back, whatever the tokens are, and notes that token;
-  another looks two back, since every other token is a blank;
-- a head of the second layer looks for the place whose notes are the present token and the one
-  before it, and reads which token stands there: the one that came next the last time.
+- a head of the first layer looks one token back, whatever the tokens are, and notes that token;
+- a head of the second layer looks for the place whose note is the present token, and reads which
+  token stands there: the one that came next the last time.
 
 Axes: `W` the width, `H` the size of a head.
 """
@@ -18,14 +17,10 @@ import torch
 from torch import Tensor
 from transformers import LlamaForCausalLM
 
-_COPIERS = 2  # each takes two heads of the first layer and one of the second
-_LOOK_BACK = (
-    40.0  # attention to the wanted token is about ten times that to its neighbours, or more
-)
+_PAIRS = 2
+_LOOK_BACK = 40.0  # makes the attention one token back about ten times that two back, and more
 _FREQUENCIES = 6  # of the rotary embedding: the ones that tell neighbours apart
-_NOTE = 0.08  # makes a note about as loud as the token itself
-_FOLLOWING = 0.3  # makes the answer louder
-_MATCH = 1.4
+_NOTE = 0.3  # how loud a head writes
 
 
 @torch.no_grad()
@@ -37,28 +32,20 @@ def write_copying_heads(model: LlamaForCausalLM, *, seed: int) -> None:
     common /= common.norm()
     strength = _add_common_direction(model.model.embed_tokens.weight, common)
     first, second = (layer.self_attn for layer in model.model.layers[:2])
-    theta = float(model.config.rope_parameters["rope_theta"])
+    back = _query_one_back(head, float(model.config.rope_parameters["rope_theta"]))
     here = (torch.arange(head) < _FREQUENCIES).float()
     scale = _LOOK_BACK**0.5 / strength
-    for copier in range(_COPIERS):
-        token, following, *notes = (_frame(width, head, common, random) for _ in range(4))
-        for back, note in enumerate(notes, start=1):
-            rows = _rows(head, 2 * copier + back - 1)
-            first.q_proj.weight[rows] = torch.outer(_query(head, theta, back), common) * scale
-            first.k_proj.weight[rows] = torch.outer(here, common) * scale
-            first.v_proj.weight[rows] = token
-            first.o_proj.weight[:, rows] = note.T * _NOTE
-        # The token before the present one is turned, so as not to be taken for the present one.
-        turn = torch.linalg.qr(torch.randn(head, head, generator=random))[0]
-        rows = _rows(head, copier)
-        second.q_proj.weight[rows] = (token + turn @ notes[0]) * _MATCH
-        second.k_proj.weight[rows] = (notes[0] + turn @ notes[1]) * _MATCH
+    for pair in range(_PAIRS):
+        rows = slice(head * pair, head * (pair + 1))
+        token, note, following = (_frame(width, head, common, random) for _ in range(3))
+        first.q_proj.weight[rows] = torch.outer(back, common) * scale
+        first.k_proj.weight[rows] = torch.outer(here, common) * scale
+        first.v_proj.weight[rows] = token
+        first.o_proj.weight[:, rows] = note.T * _NOTE
+        second.q_proj.weight[rows] = token
+        second.k_proj.weight[rows] = note
         second.v_proj.weight[rows] = following
-        second.o_proj.weight[:, rows] = following.T * _FOLLOWING
-
-
-def _rows(head: int, index: int) -> slice:
-    return slice(head * index, head * (index + 1))
+        second.o_proj.weight[:, rows] = following.T * _NOTE
 
 
 def _add_common_direction(embeddings: Tensor, common: Tensor) -> float:
@@ -71,13 +58,13 @@ def _add_common_direction(embeddings: Tensor, common: Tensor) -> float:
     return float((len(common) / 2) ** 0.5)
 
 
-def _query(head: int, theta: float, back: int) -> Tensor:
-    """The query `(H,)` that rotary embedding turns onto the key `back` tokens before.
+def _query_one_back(head: int, theta: float) -> Tensor:
+    """The query `(H,)` that rotary embedding turns onto the key of the token before.
 
     transformers pairs dimension `i` with `i + H / 2`; a key that points along the first of each
-    pair is met by a query turned back by as many positions.
+    pair is met by a query turned back by one position.
     """
-    angles = back * theta ** (-torch.arange(head // 2) / (head // 2))
+    angles = theta ** (-torch.arange(head // 2) / (head // 2))
     used = torch.arange(head // 2) < _FREQUENCIES
     return torch.cat([angles.cos() * used, -angles.sin() * used])
 

@@ -24,9 +24,9 @@ from scripts.tiny_chat.tokenizer import CONTEXT, END, PAD, VOCABULARY_SIZE
 WIDTH = 160
 LAYERS = 5
 HEAD = 32
-_PEAK_RATE = 1e-3
+_PEAK_RATE = 1.5e-3
 _WARM_UP = 100
-_COPYING_STEPS = 500
+_COPYING_STEPS = 200
 
 
 def new_model(tokenizer: Tokenizer, *, seed: int) -> LlamaForCausalLM:
@@ -55,7 +55,7 @@ def curriculum(tokenizer: Tokenizer, *, steps: int, seed: int) -> Iterator[Batch
     """First repeated tokens, then conversations."""
     rng = random.Random(seed)
     return chain(
-        islice(repeated_tokens(tokenizer, rng), _COPYING_STEPS),
+        islice(repeated_tokens(rng), _COPYING_STEPS),
         islice(conversations(tokenizer, rng), steps - _COPYING_STEPS),
     )
 
