@@ -1,7 +1,7 @@
 """The usual script, for comparison: TRL's SFTTrainer with PEFT, one step.
 
-Run as a program: `python -m benchmarks.rival_sft MODEL ROWS FOLDER`. Its last line is a JSON object
-with the time at which the first step was done.
+Run as a program: `python -m benchmarks.rival_sft MODEL ROWS FOLDER`. One of its lines is
+a JSON object with the time at which the first step was done.
 """
 
 import json
