@@ -21,8 +21,7 @@ from tunery.blobs.folder import FolderBlobs
 from tunery.connections import BoundedHttp
 from tunery.core.errors import TuneryError
 from tunery.core.ports import Blobs, Catalog, Clock, Engine, Generator, Store
-from tunery.dialects import DIALECTS, health
-from tunery.dialects.openai.errors import answer_http_exception
+from tunery.dialects import DIALECTS, answer_http_exception, health
 from tunery.engines import ENGINES
 from tunery.first_start import first_key
 from tunery.inference.process import ChildGenerator
@@ -115,6 +114,7 @@ def build(settings: Settings) -> Wired:
             engines=engines,
             clock=clock,
             wake=worker.wake,
+            text_model=settings.text_model,
         ),
         models=models,
         generation=Generation(models, blobs, generator),

@@ -56,6 +56,9 @@ class Settings(BaseSettings):
     models: dict[str, Path] = Field(default_factory=dict)
     """Base models in folders of yours: name and folder (Hugging Face layout, safetensors)."""
 
+    text_model: str = "tiny-chat"
+    """The base model of jobs and questions that name none."""
+
     max_file_bytes: int = Field(default=8 * 1024**3, gt=0)
     """The largest file that can be uploaded, in bytes."""
 

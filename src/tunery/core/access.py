@@ -4,8 +4,16 @@ import hashlib
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 KEY_PREFIX = "tnr-sk-"
+
+
+class IdentityType(StrEnum):
+    """Who stands behind a key."""
+
+    USER = "user"
+    SERVICE_ACCOUNT = "service_account"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,7 +23,9 @@ class Caller:
     organization_id: str
     project_id: str
     user_id: str
+    """Of a person or of a service account, as `identity_type` says."""
     key_id: str
+    identity_type: IdentityType = IdentityType.USER
 
 
 @dataclass(frozen=True, kw_only=True)

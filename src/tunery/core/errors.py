@@ -39,7 +39,7 @@ class NotFound(TuneryError):
     def __init__(
         self, kind: str, name: str, *, param: str | None = None, message: str | None = None
     ) -> None:
-        """`kind` is one of "job", "file", "upload", "model", "key", "checkpoint"."""
+        """`kind` is the thing's name in the core's words, such as "job" or "golden record"."""
         super().__init__(message or f"There is no {kind} {name!r}.", param=param)
         self.kind = kind
         self.name = name
@@ -110,6 +110,13 @@ class OutOfSpace(TuneryError):
 
     status = 507
     default_code = "out_of_space"
+
+
+class QueryFailed(TuneryError):
+    """A customer's database refused a statement, or was not to be reached; in its own words."""
+
+    status = 400
+    default_code = "query_failed"
 
 
 class LeaseLost(TuneryError):

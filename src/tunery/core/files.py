@@ -1,8 +1,11 @@
 """Files and chunked uploads."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+
+from tunery.core.access import IdentityType
 
 
 class Format(StrEnum):
@@ -30,6 +33,10 @@ class File:
     format: Format | None = None
     """None where the purpose is not a training set."""
     n_rows: int | None = None
+    created_by: str = ""
+    created_by_type: IdentityType = IdentityType.USER
+    echo: Mapping[str, object] = field(default_factory=dict)
+    """Per dialect, what it must give back and nobody else has a use for."""
 
     @property
     def blob(self) -> str:

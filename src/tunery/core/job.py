@@ -6,10 +6,13 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
+from tunery.core.access import IdentityType
 from tunery.core.errors import InvalidTransition
 from tunery.core.hyperparameters import ResolvedHyperparameters
 from tunery.core.lora import LoraConfig
 from tunery.core.method import Method
+from tunery.core.progress import Evaluated
+from tunery.core.text_to_sql import SqlSource
 
 Overlong = Literal["error", "drop", "truncate"]
 
@@ -87,13 +90,19 @@ class JobError:
 class NewJob:
     """What a caller asks for, after a dialect has translated it."""
 
-    model: str
+    model: str | None
+    """None: the server's own text model."""
     training_file: str
     validation_file: str | None = None
+    sql_source: SqlSource | None = None
+    """Where the files are yet to be built from a database; their ids are reserved."""
     method: Method
     lora: LoraConfig = field(default_factory=LoraConfig)
     overlong: Overlong = "error"
     engine: str | None = None
+    """The name of an engine or of an account."""
+    vendor: str | None = None
+    """A kind of account, such as "openai": one of that kind where there is one, else local."""
     suffix: str | None = None
     seed: int | None = None
     metadata: Mapping[str, str] | None = None
@@ -138,3 +147,8 @@ class FineTuningJob:
     fine_tuned_model: str | None = None
     result_files: tuple[str, ...] = ()
     error: JobError | None = None
+    created_by_type: IdentityType = IdentityType.USER
+    sql_source: SqlSource | None = None
+    """Where the files are built from a database, when they are validated."""
+    evaluation: Evaluated | None = None
+    """Base and tuned model on held-out golden records, where there were some."""

@@ -1,9 +1,11 @@
 """Base models, tuned models, and the names that both go by."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from tunery.core.access import IdentityType
 from tunery.core.hyperparameters import TuningDefaults
 
 _CHECKPOINT = re.compile(r"^(?P<model>ft:.+):ckpt-step-(?P<step>[1-9][0-9]{0,17})$")
@@ -32,6 +34,24 @@ class FineTunedModel:
     adapter: str
     """The blob key of the adapter's folder, in PEFT's layout."""
     created_at: datetime
+    created_by: str = ""
+    created_by_type: IdentityType = IdentityType.USER
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployment:
+    """A name under which a model answers, beside its own. Every tuned model has one of its own."""
+
+    id: str
+    """`dpl_` and 24 hexadecimal digits; that of a tuned model has the digits of its job."""
+    project_id: str
+    model: str
+    name: str
+    created_at: datetime
+    created_by: str
+    created_by_type: IdentityType = IdentityType.USER
+    echo: Mapping[str, object] = field(default_factory=dict)
+    """Per dialect, what it must give back and nobody else has a use for."""
 
 
 def tuned_model_name(*, base_model: str, organization: str, suffix: str | None, job_id: str) -> str:

@@ -1,4 +1,4 @@
-"""Keyset pages: a list is asked for by the last id seen, never by an offset."""
+"""Pages of a list: behind the last id seen, or by number where a door has nothing else."""
 
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -24,3 +24,24 @@ class Page(Generic[Item]):
 
     items: tuple[Item, ...]
     has_more: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class NumberedPage:
+    """The page `number`, from 1, of pages of `limit` items."""
+
+    number: int
+    limit: int
+
+    @property
+    def offset(self) -> int:
+        """How many items lie on the pages before."""
+        return (self.number - 1) * self.limit
+
+
+@dataclass(frozen=True)
+class NumberedItems(Generic[Item]):
+    """The items of one numbered page, none where it is past the end, and how many there are."""
+
+    items: tuple[Item, ...]
+    total: int

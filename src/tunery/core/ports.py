@@ -13,12 +13,23 @@ from tunery.core.files import File, Upload, UploadPart, UploadStatus
 from tunery.core.generation import GenerationRequest, Piece
 from tunery.core.hyperparameters import ResolvedHyperparameters
 from tunery.core.job import FineTuningJob, JobStatus
-from tunery.core.models import BaseModel, FineTunedModel
-from tunery.core.pages import Page, PageRequest
+from tunery.core.models import BaseModel, Deployment, FineTunedModel
+from tunery.core.pages import NumberedPage, Page, PageRequest
 from tunery.core.preflight import Preflight
-from tunery.core.progress import AnyProgress, Metrics
+from tunery.core.progress import AnyProgress, Evaluated, Metrics
+from tunery.core.text_to_sql import (
+    DatabaseConnection,
+    GoldenRecord,
+    Instruction,
+    Prompt,
+    Rows,
+    ScannedTable,
+    SqlGeneration,
+    TableDescription,
+)
 
 Value = TypeVar("Value")
+Kept = TypeVar("Kept")
 Closable = collections.abc.Generator[Value, None, None]
 """An iterator with `close`. Named so because a `Generator` here is something else."""
 
@@ -374,3 +385,146 @@ class Generator(Protocol):
 
     def close(self) -> None:
         """Let go of every local process."""
+
+
+class Shelf(Protocol[Kept]):
+    """Values of one kind, each of one project, in the order in which they came.
+
+    Some have a parent: what belongs to a database connection, for one.
+    """
+
+    def add(self, values: Sequence[Kept]) -> None:
+        """Keep `values`, all of them or none."""
+
+    def get(self, project_id: str, value_id: str) -> Kept:
+        """One value; NotFound where the project has none."""
+
+    def list(
+        self, project_id: str, *, parent: str | None = None, page: NumberedPage | None = None
+    ) -> Sequence[Kept]:
+        """The project's values, oldest first; those of `parent`; all of them without a `page`."""
+
+    def count(self, project_id: str, *, parent: str | None = None) -> int:
+        """How many values `list` would give without a page."""
+
+    def replace(self, values: Sequence[Kept]) -> None:
+        """Keep `values` in the places of those with their ids, all of them or none.
+
+        Raises:
+            NotFound: the project has none with that id.
+        """
+
+    def delete(self, project_id: str, value_id: str) -> None:
+        """Forget a value; NotFound where the project has none."""
+
+
+class Shelves(Protocol):
+    """What the doors keep beside jobs, files and models."""
+
+    @property
+    def connections(self) -> Shelf[DatabaseConnection]:
+        """Databases of the customer's."""
+
+    @property
+    def tables(self) -> Shelf[TableDescription]:
+        """Their tables; the parent is the connection."""
+
+    @property
+    def golden_records(self) -> Shelf[GoldenRecord]:
+        """Questions with their SQL; the parent is the connection."""
+
+    @property
+    def instructions(self) -> Shelf[Instruction]:
+        """What every SQL should heed; the parent is the connection."""
+
+    @property
+    def prompts(self) -> Shelf[Prompt]:
+        """Questions asked; the parent is the connection."""
+
+    @property
+    def sql_generations(self) -> Shelf[SqlGeneration]:
+        """SQL written for prompts; the parent is the prompt."""
+
+    @property
+    def deployments(self) -> Shelf[Deployment]:
+        """Deployments that were asked for; the parent is the model's name."""
+
+
+class Databases(Protocol):
+    """Databases of the customer's: read, never written, within limits of time and rows."""
+
+    def dialect(self, uri: str) -> str:
+        """What kind of database `uri` names.
+
+        Raises:
+            InvalidValue: it is no SQLAlchemy URI, or one of a kind that is not served here; or it
+                lies where this server may not look.
+        """
+
+    def tables(
+        self, uri: str, *, schemas: Sequence[str] | None = None
+    ) -> Sequence[tuple[str | None, str]]:
+        """The tables and views: schema, where one was asked for, and name.
+
+        Raises:
+            InvalidValue: as `dialect`.
+            QueryFailed: the database is not to be reached, or has no such schema.
+        """
+
+    def scan(self, uri: str, *, schema: str | None, table: str) -> ScannedTable:
+        """What there is to know about a table; raises as `tables`."""
+
+    def run(self, uri: str, sql: str, *, max_rows: int, timeout_s: float) -> Rows:
+        """The result of a single read-only statement; raises as `tables`."""
+
+
+class Sealer(Protocol):
+    """Secrets at rest: text that only this installation can read."""
+
+    def seal(self, secret: str, *, bound_to: str) -> str:
+        """`secret`, readable again only by `open` with the same `bound_to`."""
+
+    def open(self, sealed: str, *, bound_to: str) -> str:
+        """The secret.
+
+        Raises:
+            InvalidValue: it was not sealed here, or not for that.
+        """
+
+    def is_sealed(self, text: str) -> bool:
+        """Whether `text` looks like something that `seal` made."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuiltSet:
+    """The files that a job trains on, their bytes durable, and what its owner should know."""
+
+    training: File
+    validation: File | None
+    """The held-out rows; None where there are too few to spare some."""
+    notes: tuple[NewEvent, ...] = ()
+
+
+class TrainingSets(Protocol):
+    """Builds the files of a job that has a `sql_source`."""
+
+    def build(self, job: FineTuningJob, *, wanted: Callable[[], bool]) -> BuiltSet:
+        """The files under the ids that the job has reserved; the same again where it is repeated.
+
+        Raises:
+            TuneryError: why the job cannot start, such as golden SQL that fails. `Unavailable`
+                once `wanted` says no.
+        """
+
+
+class Examiner(Protocol):
+    """Asks the base and the tuned model of a job what neither was trained on."""
+
+    def examine(
+        self, job: FineTuningJob, adapter: str, *, wanted: Callable[[], bool]
+    ) -> Evaluated | None:
+        """How both did; None where nothing was held out. `adapter` is a blob key.
+
+        Raises:
+            TuneryError: it cannot be found out, such as `Unavailable` once `wanted` says no.
+        """

@@ -81,7 +81,26 @@ class Finished(Progress, frozen=True, kw_only=True, tag="finished"):
     trained_tokens: int
 
 
-AnyProgress = Alive | Note | Metrics | CheckpointSaved | Paused | Died | Failed | Finished
+class Score(msgspec.Struct, frozen=True, kw_only=True):
+    """How many of the held-out golden records a model answered."""
+
+    n: int
+    exact_match: int
+    """The same SQL, but for how it is written."""
+    execution_match: int
+    """SQL with the same result."""
+
+
+class Evaluated(Progress, frozen=True, kw_only=True, tag="evaluated"):
+    """Base and tuned model on the same questions, none of which was trained on."""
+
+    base: Score
+    tuned: Score
+
+
+AnyProgress = (
+    Alive | Note | Metrics | CheckpointSaved | Paused | Died | Failed | Evaluated | Finished
+)
 
 
 class RunRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

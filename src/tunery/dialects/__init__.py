@@ -1,6 +1,23 @@
 """One folder per wire format: a dialect translates, and nothing else."""
 
-from tunery.dialects import openai, tunery
+from fastapi import Request, Response
+from starlette.exceptions import HTTPException
+
+from tunery.dialects import detail, openai, tunery
+from tunery.dialects.openai.errors import answer_http_exception as answer_as_openai
 
 DIALECTS = (openai.router, tunery.router)
 """The routers that the server includes."""
+
+_FASTAPI_SHAPED = ("/v4/", "/api/v1/")
+"""Under these paths even an unknown one is answered in FastAPI's own shape."""
+
+
+async def answer_http_exception(request: Request, error: Exception) -> Response:
+    """What is refused before any route is found, in the words of the door that was knocked at.
+
+    For `app.add_exception_handler(HTTPException, ...)` of Starlette.
+    """
+    if isinstance(error, HTTPException) and request.url.path.startswith(_FASTAPI_SHAPED):
+        return await detail.answer_http_exception(request, error)
+    return await answer_as_openai(request, error)

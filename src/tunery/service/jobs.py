@@ -54,14 +54,19 @@ class Jobs:
         engines: Mapping[str, Engine],
         clock: Clock,
         wake: Callable[[], None],
+        text_model: str = "tiny-chat",
     ) -> None:
-        """`wake` tells the worker in this process, if there is one, that something waits."""
+        """`wake` tells the worker in this process, if there is one, that something waits.
+
+        `text_model` is the base model of a job that names none.
+        """
         self._store = store
         self._catalog = catalog
         self._models = models
         self._engines = engines
         self._clock = clock
         self._wake = wake
+        self._text_model = text_model
 
     def create(
         self, caller: Caller, new: NewJob, idempotency: Idempotency | None = None
@@ -148,7 +153,8 @@ class Jobs:
         return self._store.move_job(caller.project_id, job_id, target, NewEvent(message=message))
 
     def _prepared(self, caller: Caller, new: NewJob) -> FineTuningJob:
-        base, initial_adapter = self._base(caller, new.model)
+        model = new.model or self._text_model
+        base, initial_adapter = self._base(caller, model)
         training = self._data(caller, new.training_file, "training_file")
         if new.validation_file is not None:
             self._validation(caller, new)
@@ -168,7 +174,7 @@ class Jobs:
             status=JobStatus.VALIDATING_FILES,
             engine=self._engine(new.engine),
             base_model=base.name,
-            requested_model=new.model,
+            requested_model=model,
             training_file=new.training_file,
             validation_file=new.validation_file,
             method=new.method,

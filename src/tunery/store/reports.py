@@ -5,6 +5,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
+from msgspec import to_builtins
+
 from tunery.core.events import Checkpoint, Level, NewEvent, metrics_event
 from tunery.core.ids import new_id
 from tunery.core.job import FineTuningJob, JobError, JobStatus
@@ -15,6 +17,7 @@ from tunery.core.progress import (
     AnyProgress,
     CheckpointSaved,
     Died,
+    Evaluated,
     Failed,
     Finished,
     Metrics,
@@ -67,6 +70,8 @@ def _recorded(change: Change, value: AnyProgress, now: datetime) -> Change:
             return _died(change, value, now)
         case Failed():
             return _failed(change, value, now)
+        case Evaluated():
+            return _evaluated(change, value)
         case Finished():
             return _finished(change, value, now)
         case _:
@@ -159,6 +164,20 @@ def _failed(change: Change, failed: Failed, now: datetime) -> Change:
     )
     said = _say(change, failed.message, level="error")
     return replace(said, record=released(replace(change.record, job=job)))
+
+
+def _evaluated(change: Change, evaluated: Evaluated) -> Change:
+    job = replace(change.record.job, evaluation=evaluated)
+    base, tuned = evaluated.base, evaluated.tuned
+    event = NewEvent(
+        message=(
+            f"On {tuned.n} held-out golden records: execution match {tuned.execution_match} "
+            f"(base model {base.execution_match}), exact match {tuned.exact_match} "
+            f"(base model {base.exact_match})"
+        ),
+        data={name: to_builtins(score) for name, score in (("base", base), ("tuned", tuned))},
+    )
+    return replace(_with_job(change, job), events=(*change.events, event))
 
 
 def _finished(change: Change, finished: Finished, now: datetime) -> Change:

@@ -27,8 +27,7 @@ from tunery.core.generation import GenerationRequest, Piece
 from tunery.core.models import BaseModel
 from tunery.core.ports import Closable
 from tunery.core.preflight import Preflight
-from tunery.dialects import DIALECTS
-from tunery.dialects.openai.errors import answer_http_exception
+from tunery.dialects import DIALECTS, answer_http_exception
 from tunery.engines.scripted import ScriptedEngine
 from tunery.service.files import Files
 from tunery.service.garbage import RunFolders

@@ -1,14 +1,11 @@
-"""Answers as bytes: what a route gives back is encoded once, with no model in between."""
+"""What lists and deletions answer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 import msgspec
-from fastapi import Response
 
 Item = TypeVar("Item")
-
-_encoder = msgspec.json.Encoder()
 
 
 class ListPage(msgspec.Struct, Generic[Item], frozen=True, kw_only=True):
@@ -32,15 +29,3 @@ class Deleted(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     object: str
     deleted: bool = True
-
-
-def encode(value: object) -> bytes:
-    """`value` (structs, dataclasses, mappings and lists of them) as JSON."""
-    return _encoder.encode(value)
-
-
-def answer(
-    value: object, *, status: int = 200, headers: Mapping[str, str] | None = None
-) -> Response:
-    """`value` as a JSON response."""
-    return Response(_encoder.encode(value), status, headers=headers, media_type="application/json")

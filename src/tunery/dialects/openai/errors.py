@@ -12,7 +12,7 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from tunery.core.errors import Conflict, InvalidFile, NotFound, TuneryError
-from tunery.dialects.openai.answers import answer
+from tunery.dialects.answers import answer
 from tunery.dialects.route import Handler, dialect_route
 
 _PROBLEMS_IN_MESSAGE = 20

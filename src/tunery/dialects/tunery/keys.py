@@ -8,7 +8,8 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from tunery.core.access import ApiKey
-from tunery.dialects.openai.answers import ListPage, answer
+from tunery.dialects.answers import answer
+from tunery.dialects.openai.answers import ListPage
 from tunery.dialects.openai.errors import OpenAIRoute
 from tunery.dialects.route import caller, services
 from tunery.service.keys import LONGEST_NAME

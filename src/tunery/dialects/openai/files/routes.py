@@ -8,8 +8,9 @@ from starlette.concurrency import run_in_threadpool
 
 from tunery.core.files import File
 from tunery.core.pages import Page
+from tunery.dialects.answers import answer
 from tunery.dialects.multipart import receive_form
-from tunery.dialects.openai.answers import Deleted, ListPageWithEnds, answer
+from tunery.dialects.openai.answers import Deleted, ListPageWithEnds
 from tunery.dialects.openai.errors import OpenAIRoute
 from tunery.dialects.openai.files import mapping
 from tunery.dialects.openai.files.schemas import CompleteUploadBody, CreateUploadBody

@@ -1,20 +1,17 @@
 """OpenAI's words for jobs, events and checkpoints, and back. Pure functions, nothing else."""
 
 import difflib
-import hashlib
-import re
 from datetime import datetime
 from typing import TypeVar
 
 import msgspec
 
-from tunery.core.errors import InvalidValue, NotFound, Unsupported
+from tunery.core.errors import InvalidValue, Unsupported
 from tunery.core.events import Checkpoint, Event
 from tunery.core.hyperparameters import Hyperparameters
 from tunery.core.job import FineTuningJob, JobStatus, NewJob
 from tunery.core.lora import LoraConfig
 from tunery.core.method import Supervised
-from tunery.core.ports import Idempotency
 from tunery.dialects.openai.fine_tuning import schemas
 from tunery.service.jobs import DryRun
 
@@ -30,9 +27,6 @@ STATUS: dict[JobStatus, schemas.Status] = {
 }
 
 Value = TypeVar("Value")
-
-_LONGEST_IDEMPOTENCY_KEY = 255
-_JOB_ID = re.compile(r"(?P<prefix>ftjob-)?[0-9a-f]{24}")
 
 
 def to_core(body: schemas.CreateJob) -> NewJob:
@@ -62,31 +56,6 @@ def to_core(body: schemas.CreateJob) -> NewJob:
         seed=body.seed,
         metadata=body.metadata,
     )
-
-
-def idempotency(key: str | None, body: schemas.CreateJob) -> Idempotency | None:
-    """What makes a repeated create call known: its key, and a digest of what it asks for."""
-    if key is None:
-        return None
-    if not 1 <= len(key) <= _LONGEST_IDEMPOTENCY_KEY:
-        raise InvalidValue(
-            f"Idempotency-Key has {len(key)} characters; it must have 1 to "
-            f"{_LONGEST_IDEMPOTENCY_KEY}",
-            param="Idempotency-Key",
-        )
-    canonical = msgspec.json.encode(body.model_dump(mode="json"), order="deterministic")
-    return Idempotency(key=key, request_hash=hashlib.sha256(canonical).digest())
-
-
-def job_id(given: str) -> str:
-    """The job's id; some doors write its 24 digits alone, and every door reads both.
-
-    Raises:
-        NotFound: no job can have this id.
-    """
-    if (found := _JOB_ID.fullmatch(given)) is None:
-        raise NotFound("job", given)
-    return given if found["prefix"] else f"ftjob-{given}"
 
 
 def to_wire(job: FineTuningJob) -> schemas.JobObject:

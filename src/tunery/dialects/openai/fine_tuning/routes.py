@@ -8,12 +8,14 @@ from starlette.concurrency import run_in_threadpool
 from tunery.core.events import Checkpoint, Event
 from tunery.core.job import FineTuningJob
 from tunery.core.pages import Page
-from tunery.dialects.openai.answers import ListPage, ListPageWithEnds, answer
+from tunery.dialects.answers import answer
+from tunery.dialects.openai.answers import ListPage, ListPageWithEnds
 from tunery.dialects.openai.errors import DirectOpenAIRoute, OpenAIRoute
 from tunery.dialects.openai.fine_tuning import mapping
 from tunery.dialects.openai.fine_tuning.queries import metadata_filter, page_request
 from tunery.dialects.openai.fine_tuning.schemas import CreateJob
 from tunery.dialects.openai.fine_tuning.stream import event_stream
+from tunery.dialects.requests import idempotency, read_job_id
 from tunery.dialects.route import caller, point_read, services
 
 router = APIRouter(prefix="/fine_tuning/jobs", tags=["Fine-tuning"], route_class=OpenAIRoute)
@@ -21,7 +23,7 @@ router = APIRouter(prefix="/fine_tuning/jobs", tags=["Fine-tuning"], route_class
 
 async def retrieve(request: Request, fine_tuning_job_id: str) -> Response:
     """Retrieve a fine-tuning job."""
-    job_id = mapping.job_id(fine_tuning_job_id)
+    job_id = read_job_id(fine_tuning_job_id)
     jobs, asking = services(request).jobs, caller(request)
     return _job(await point_read(request, lambda: jobs.get(asking, job_id)))
 
@@ -42,7 +44,7 @@ def create(
     if body.x_tunery is not None and body.x_tunery.dry_run:
         outcome = services(request).jobs.dry_run(caller(request), new)
         return answer(mapping.dry_run_to_wire(outcome))
-    known = mapping.idempotency(idempotency_key, body)
+    known = idempotency(idempotency_key, body)
     return _job(services(request).jobs.create(caller(request), new, known))
 
 
@@ -60,21 +62,21 @@ def list_jobs(request: Request, after: str | None = None, limit: int = 20) -> Re
 @router.post("/{fine_tuning_job_id}/cancel")
 def cancel(request: Request, fine_tuning_job_id: str) -> Response:
     """Cancel a job that is not over."""
-    job_id = mapping.job_id(fine_tuning_job_id)
+    job_id = read_job_id(fine_tuning_job_id)
     return _job(services(request).jobs.cancel(caller(request), job_id))
 
 
 @router.post("/{fine_tuning_job_id}/pause")
 def pause(request: Request, fine_tuning_job_id: str) -> Response:
     """Let a job wait; a running one saves a checkpoint first."""
-    job_id = mapping.job_id(fine_tuning_job_id)
+    job_id = read_job_id(fine_tuning_job_id)
     return _job(services(request).jobs.pause(caller(request), job_id))
 
 
 @router.post("/{fine_tuning_job_id}/resume")
 def resume(request: Request, fine_tuning_job_id: str) -> Response:
     """Let a paused job go on from its last checkpoint."""
-    job_id = mapping.job_id(fine_tuning_job_id)
+    job_id = read_job_id(fine_tuning_job_id)
     return _job(services(request).jobs.resume(caller(request), job_id))
 
 
@@ -87,7 +89,7 @@ async def list_events(
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> Response:
     """List a job's events, newest first; as a stream, oldest first, to who accepts one."""
-    job_id = mapping.job_id(fine_tuning_job_id)
+    job_id = read_job_id(fine_tuning_job_id)
     jobs, asking = services(request).jobs, caller(request)
     if "text/event-stream" in request.headers.get("accept", ""):
         return await event_stream(jobs, asking, job_id, last_event_id)
@@ -102,7 +104,7 @@ def list_checkpoints(
     request: Request, fine_tuning_job_id: str, after: str | None = None, limit: int = 10
 ) -> Response:
     """List a job's checkpoints, newest first."""
-    job_id = mapping.job_id(fine_tuning_job_id)
+    job_id = read_job_id(fine_tuning_job_id)
     page: Page[Checkpoint] = services(request).jobs.checkpoints(
         caller(request), job_id, page_request(after, limit)
     )

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator
 
 from tunery.core.job import JobError, Overlong
 from tunery.core.preflight import Preflight
-from tunery.dialects.openai.fields import Text
+from tunery.dialects.fields import Text
 
 LARGEST_SEED = 2**31 - 1
 _BEYOND = 2.0**63

@@ -11,7 +11,7 @@ from tunery.core.access import Caller
 from tunery.core.errors import InvalidValue
 from tunery.core.events import Event, event_number
 from tunery.core.pages import PageRequest
-from tunery.dialects.openai.answers import encode
+from tunery.dialects.answers import encode
 from tunery.dialects.openai.fine_tuning.mapping import event_to_wire
 from tunery.service.jobs import Jobs
 

@@ -2,7 +2,8 @@
 
 from fastapi import APIRouter, Request, Response
 
-from tunery.dialects.openai.answers import Deleted, answer
+from tunery.dialects.answers import answer
+from tunery.dialects.openai.answers import Deleted
 from tunery.dialects.openai.errors import OpenAIRoute
 from tunery.dialects.openai.models.mapping import to_wire
 from tunery.dialects.openai.models.schemas import ModelList

@@ -11,7 +11,7 @@ from fastapi.responses import StreamingResponse
 from tunery.core.errors import TuneryError
 from tunery.core.generation import Piece
 from tunery.core.ports import Closable
-from tunery.dialects.openai.answers import encode
+from tunery.dialects.answers import encode
 from tunery.dialects.openai.errors import render
 from tunery.dialects.openai.sampling.answers import Collected
 

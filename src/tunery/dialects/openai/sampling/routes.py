@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from tunery.core.generation import GenerationRequest
-from tunery.dialects.openai.answers import answer
+from tunery.dialects.answers import answer
 from tunery.dialects.openai.errors import OpenAIRoute
 from tunery.dialects.openai.sampling.answers import chat_completion, completion, heading
 from tunery.dialects.openai.sampling.chunks import ChatChunks, CompletionChunks

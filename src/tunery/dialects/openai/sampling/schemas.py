@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from tunery.dialects.openai.fields import Text
+from tunery.dialects.fields import Text
 
 LARGEST_SEED = 2**63 - 1
 MOST_ANSWERS = 128

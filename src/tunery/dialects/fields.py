@@ -1,4 +1,4 @@
-"""Types that the requests of several folders share."""
+"""Types that the requests of several dialects share."""
 
 from typing import Annotated
 
