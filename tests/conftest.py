@@ -1,11 +1,16 @@
 """What more than one folder of tests needs."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.servers import Server
+
+# A shell that runs something in the background lets it ignore SIGINT, and every child inherits
+# that: a server under test would not notice the Ctrl-C that is sent to it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
