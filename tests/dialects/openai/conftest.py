@@ -7,7 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 from openai import OpenAI
 
-from tests.dialects.openai.world import World, make_world
+from tests.dialects.world import World, make_world
 from tests.store.values import OURS
 
 

@@ -6,7 +6,7 @@ import pytest
 from fastapi.testclient import TestClient
 from openai import AuthenticationError, OpenAI
 
-from tests.dialects.openai.world import World
+from tests.dialects.world import World
 from tests.store.values import OURS
 from tunery.core import errors
 from tunery.core.problems import Problem

@@ -6,7 +6,7 @@ import pytest
 from fastapi.testclient import TestClient
 from openai import BadRequestError, NotFoundError, OpenAI
 
-from tests.dialects.openai.world import World
+from tests.dialects.world import World
 from tests.store.values import GOOD, THEIRS, claimed, saved, steps
 
 JOBS = "/v1/fine_tuning/jobs"

@@ -6,7 +6,7 @@ import pytest
 from fastapi.testclient import TestClient
 from openai import NotFoundError, OpenAI
 
-from tests.dialects.openai.world import World
+from tests.dialects.world import World
 from tests.store.values import THEIRS
 
 

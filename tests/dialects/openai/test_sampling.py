@@ -7,7 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 from openai import APIError, BadRequestError, InternalServerError, NotFoundError, OpenAI
 
-from tests.dialects.openai.world import World
+from tests.dialects.world import World
 from tunery.core.errors import InvalidValue, Unavailable
 from tunery.core.generation import Piece, TokenLogprob
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from tests.dialects.openai.world import World
+from tests.dialects.world import World
 from tests.store.values import THEIRS
 
 STREAM = {"accept": "text/event-stream"}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from tests.dialects.openai.world import World, make_world
+from tests.dialects.world import World, make_world
 from tests.store.values import OURS, THEIRS
 
 KEYS = "/tunery/v1/keys"

@@ -9,7 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 from jsonschema import Draft202012Validator
 
-from tests.dialects.openai.world import World, make_world
+from tests.dialects.world import World, make_world
 from tests.store.values import GOOD, OURS, claimed, saved, steps
 from tunery.core.progress import Failed
 

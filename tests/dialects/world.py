@@ -1,4 +1,4 @@
-"""Everything behind the OpenAI door, in memory: a server without processes or disks."""
+"""Everything behind the doors, in memory: a server without processes or disks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
