@@ -264,3 +264,30 @@ idempotency = Table(
     _required("job"),
     PrimaryKeyConstraint("project_id", "key"),
 )
+
+
+def _shelf(name: str, *, parent: bool = True) -> Table:
+    """Values of one kind, whole as JSON, beside what they are found by."""
+    among_all = Index(f"ix_{name}_project", "project_id", "sequence")
+    among_siblings = Index(f"ix_{name}_parent", "project_id", "parent", "sequence")
+    return Table(
+        name,
+        metadata,
+        _sequence(),
+        _id(),
+        _project_id(),
+        *((_required("parent"),) if parent else ()),
+        _whole("created_at_us"),
+        _required("value"),
+        among_all,
+        *((among_siblings,) if parent else ()),
+    )
+
+
+database_connections = _shelf("database_connections", parent=False)
+table_descriptions = _shelf("table_descriptions")
+golden_records = _shelf("golden_records")
+instructions = _shelf("instructions")
+prompts = _shelf("prompts")
+sql_generations = _shelf("sql_generations")
+deployments = _shelf("deployments")
