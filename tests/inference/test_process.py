@@ -11,9 +11,11 @@ import psutil
 import pytest
 
 from tests.inference.tiny import CONTEXT
+from tunery.bases.catalog import BUILT_IN
 from tunery.core.errors import InvalidValue, Unavailable
 from tunery.core.generation import GenerationRequest
 from tunery.inference.process import NOT_INSTALLED, ChildGenerator
+from tunery.modeling.load import load_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +73,30 @@ def test_a_refusal_keeps_its_words_and_its_code(generator: ChildGenerator, model
     assert refused.value.code == "context_length_exceeded"
     with pytest.raises(InvalidValue, match="neither a folder"):
         list(generator.generate(asked(Path("nowhere"))))
+
+
+def test_texts_are_measured_by_the_models_own_tokenizer(generator: ChildGenerator) -> None:
+    tiny_chat = str(BUILT_IN / "tiny-chat")
+    texts = ["", "SELECT name FROM customers", "one\n\N{SNOWMAN}", "x" * 5_000]
+    tokenizer = load_tokenizer(Path(tiny_chat))
+    measured = generator.measure(tiny_chat, texts)
+    assert measured.context == 2048
+    assert list(measured.n_tokens) == [
+        len(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts
+    ]
+    assert generator.measure(tiny_chat, []).n_tokens == ()
+
+
+def test_measuring_for_a_model_that_is_not_there_is_refused(generator: ChildGenerator) -> None:
+    with pytest.raises(InvalidValue, match="neither a folder"):
+        generator.measure("nowhere", ["text"])
+
+
+def test_a_child_that_dies_fails_whoever_waits_for_a_measure() -> None:
+    made = ChildGenerator(module="no.such.module")
+    with pytest.raises(Unavailable, match="Counting tokens failed"):
+        made.measure("any", ["text"])
+    made.close()
 
 
 def test_closing_the_iterator_stops_the_work(generator: ChildGenerator, model: Path) -> None:

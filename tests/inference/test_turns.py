@@ -1,13 +1,13 @@
 """Requests advance together, and one that fails harms no other."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
 from tunery.core.errors import InvalidValue
-from tunery.core.generation import GenerationRequest, Piece
-from tunery.inference.protocol import Answer, Begin, Refused, Said, Stop
+from tunery.core.generation import GenerationRequest, Measured, Piece
+from tunery.inference.protocol import Answer, Begin, Counted, Measure, Refused, Said, Stop
 from tunery.inference.turns import Turns
 
 
@@ -29,6 +29,13 @@ def scripted(request: GenerationRequest) -> Iterator[Piece | None]:
             yield from (Piece(text="x") for _ in range(int(words or 0)))
 
 
+def words(location: str, texts: Sequence[str]) -> Measured:
+    """A token a word; there is no model but "m"."""
+    if location != "m":
+        raise InvalidValue(f"there is no model {location}", param="model")
+    return Measured(context=96, n_tokens=tuple(len(text.split()) for text in texts))
+
+
 def rounds(turns: Turns, said: list[Answer], n: int) -> list[Answer]:
     for _ in range(n):
         turns.round()
@@ -37,7 +44,7 @@ def rounds(turns: Turns, said: list[Answer], n: int) -> list[Answer]:
 
 def test_a_short_request_is_done_long_before_a_long_one() -> None:
     said: list[Answer] = []
-    turns = Turns(scripted, said.append)
+    turns = Turns(scripted, words, said.append)
     turns.take(ask(1, "endless"))
     turns.take(ask(2, "2"))
     rounds(turns, said, 4)
@@ -47,7 +54,7 @@ def test_a_short_request_is_done_long_before_a_long_one() -> None:
 
 def test_nobody_is_answered_after_hanging_up() -> None:
     said: list[Answer] = []
-    turns = Turns(scripted, said.append)
+    turns = Turns(scripted, words, said.append)
     turns.take(ask(1, "endless"))
     rounds(turns, said, 2)
     turns.take(Stop(1))
@@ -56,7 +63,7 @@ def test_nobody_is_answered_after_hanging_up() -> None:
 
 def test_more_requests_than_fit_wait_and_are_served() -> None:
     said: list[Answer] = []
-    turns = Turns(scripted, said.append)
+    turns = Turns(scripted, words, said.append)
     for number in range(40):
         turns.take(ask(number, "1"))
     turns.take(Stop(39))
@@ -66,7 +73,7 @@ def test_more_requests_than_fit_wait_and_are_served() -> None:
 
 def test_a_request_that_fails_ends_alone_and_says_why(capfd: pytest.CaptureFixture[str]) -> None:
     said: list[Answer] = []
-    turns = Turns(scripted, said.append)
+    turns = Turns(scripted, words, said.append)
     for number, prompt in enumerate(["bad", "broken", "1"]):
         turns.take(ask(number, prompt))
     rounds(turns, said, 3)
@@ -77,3 +84,15 @@ def test_a_request_that_fails_ends_alone_and_says_why(capfd: pytest.CaptureFixtu
     assert "/home/somebody" not in said[1].message
     assert "/home/somebody/adapter" in capfd.readouterr().err
     assert said[-1] == Said(2, last=True)
+
+
+def test_lengths_are_told_at_once_whoever_else_waits() -> None:
+    said: list[Answer] = []
+    turns = Turns(scripted, words, said.append)
+    turns.take(ask(1, "endless"))
+    turns.take(Measure(2, "m", ("one two", "")))
+    turns.take(Measure(3, "elsewhere", ("one",)))
+    assert said == [
+        Counted(2, Measured(context=96, n_tokens=(2, 0))),
+        Refused(3, "invalid", "there is no model elsewhere", "model", "invalid_value"),
+    ]

@@ -54,3 +54,12 @@ class Piece(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     logprobs: list[TokenLogprob] = []
     finish_reason: FinishReason | None = None
     usage: tuple[int, int] | None = None
+
+
+class Measured(msgspec.Struct, frozen=True, kw_only=True):
+    """How long texts are, by a base model's own tokenizer."""
+
+    context: int | None
+    """The longest row that the model takes, in tokens; None where it does not say."""
+    n_tokens: tuple[int, ...]
+    """Of each text, in the order in which they were given; no template, no special tokens."""

@@ -10,7 +10,7 @@ from typing import Literal, Protocol, TypeVar
 from tunery.core.access import ApiKey, Caller
 from tunery.core.events import Checkpoint, Event, NewEvent
 from tunery.core.files import File, Upload, UploadPart, UploadStatus
-from tunery.core.generation import GenerationRequest, Piece
+from tunery.core.generation import GenerationRequest, Measured, Piece
 from tunery.core.hyperparameters import ResolvedHyperparameters
 from tunery.core.job import FineTuningJob, JobStatus
 from tunery.core.models import BaseModel, Deployment, FineTunedModel
@@ -289,7 +289,79 @@ class RunStore(Protocol):
         """
 
 
-class Store(KeyStore, FileStore, JobStore, RunStore, Protocol):
+class Shelf(Protocol[Kept]):
+    """Values of one kind, each of one project, in the order in which they came.
+
+    Some have a parent: what belongs to a database connection, for one.
+    """
+
+    def add(self, values: Sequence[Kept]) -> None:
+        """Keep `values`, all of them or none."""
+
+    def get(self, project_id: str, value_id: str) -> Kept:
+        """One value; NotFound where the project has none."""
+
+    def list(
+        self, project_id: str, *, parent: str | None = None, page: NumberedPage | None = None
+    ) -> Sequence[Kept]:
+        """The project's values, oldest first; those of `parent`; all of them without a `page`."""
+
+    def count(self, project_id: str, *, parent: str | None = None) -> int:
+        """How many values `list` would give without a page."""
+
+    def replace(self, values: Sequence[Kept]) -> None:
+        """Keep `values` in the places of those with their ids, all of them or none.
+
+        Raises:
+            NotFound: the project has none with that id.
+        """
+
+    def change(self, project_id: str, value_id: str, how: Callable[[Kept], Kept]) -> Kept:
+        """Keep what `how` makes of a value, which nobody else changes meanwhile.
+
+        `how` may be called again after a conflict. What it raises leaves the value as it was.
+
+        Raises:
+            NotFound: the project has none with that id.
+        """
+
+    def delete(self, project_id: str, value_id: str) -> None:
+        """Forget a value; NotFound where the project has none."""
+
+
+class Shelves(Protocol):
+    """What the doors keep beside jobs, files and models."""
+
+    @property
+    def connections(self) -> Shelf[DatabaseConnection]:
+        """Databases of the customer's."""
+
+    @property
+    def tables(self) -> Shelf[TableDescription]:
+        """Their tables; the parent is the connection."""
+
+    @property
+    def golden_records(self) -> Shelf[GoldenRecord]:
+        """Questions with their SQL; the parent is the connection."""
+
+    @property
+    def instructions(self) -> Shelf[Instruction]:
+        """What every SQL should heed; the parent is the connection."""
+
+    @property
+    def prompts(self) -> Shelf[Prompt]:
+        """Questions asked; the parent is the connection."""
+
+    @property
+    def sql_generations(self) -> Shelf[SqlGeneration]:
+        """SQL written for prompts; the parent is the prompt."""
+
+    @property
+    def deployments(self) -> Shelf[Deployment]:
+        """Deployments that were asked for; the parent is the model's name."""
+
+
+class Store(KeyStore, FileStore, JobStore, RunStore, Shelves, Protocol):
     """All that is remembered."""
 
     def ping(self) -> None:
@@ -383,71 +455,17 @@ class Generator(Protocol):
     def generate(self, request: GenerationRequest) -> Closable[Piece]:
         """Text as it comes; closing the iterator stops the work."""
 
-    def close(self) -> None:
-        """Let go of every local process."""
-
-
-class Shelf(Protocol[Kept]):
-    """Values of one kind, each of one project, in the order in which they came.
-
-    Some have a parent: what belongs to a database connection, for one.
-    """
-
-    def add(self, values: Sequence[Kept]) -> None:
-        """Keep `values`, all of them or none."""
-
-    def get(self, project_id: str, value_id: str) -> Kept:
-        """One value; NotFound where the project has none."""
-
-    def list(
-        self, project_id: str, *, parent: str | None = None, page: NumberedPage | None = None
-    ) -> Sequence[Kept]:
-        """The project's values, oldest first; those of `parent`; all of them without a `page`."""
-
-    def count(self, project_id: str, *, parent: str | None = None) -> int:
-        """How many values `list` would give without a page."""
-
-    def replace(self, values: Sequence[Kept]) -> None:
-        """Keep `values` in the places of those with their ids, all of them or none.
+    def measure(self, location: str, texts: Sequence[str]) -> Measured:
+        """How long `texts` are for the base model at `location`; no weights are loaded.
 
         Raises:
-            NotFound: the project has none with that id.
+            InvalidValue: there is no such model.
+            Unsupported: its tokenizer cannot be used here.
+            Unavailable: it cannot be found out now.
         """
 
-    def delete(self, project_id: str, value_id: str) -> None:
-        """Forget a value; NotFound where the project has none."""
-
-
-class Shelves(Protocol):
-    """What the doors keep beside jobs, files and models."""
-
-    @property
-    def connections(self) -> Shelf[DatabaseConnection]:
-        """Databases of the customer's."""
-
-    @property
-    def tables(self) -> Shelf[TableDescription]:
-        """Their tables; the parent is the connection."""
-
-    @property
-    def golden_records(self) -> Shelf[GoldenRecord]:
-        """Questions with their SQL; the parent is the connection."""
-
-    @property
-    def instructions(self) -> Shelf[Instruction]:
-        """What every SQL should heed; the parent is the connection."""
-
-    @property
-    def prompts(self) -> Shelf[Prompt]:
-        """Questions asked; the parent is the connection."""
-
-    @property
-    def sql_generations(self) -> Shelf[SqlGeneration]:
-        """SQL written for prompts; the parent is the prompt."""
-
-    @property
-    def deployments(self) -> Shelf[Deployment]:
-        """Deployments that were asked for; the parent is the model's name."""
+    def close(self) -> None:
+        """Let go of every local process."""
 
 
 class Databases(Protocol):

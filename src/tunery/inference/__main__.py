@@ -19,6 +19,7 @@ def main() -> None:
     threading.Thread(target=_read, args=(commands,), daemon=True).start()
 
     # Only now, with the reader at work: torch takes seconds, and the server may go meanwhile.
+    from tunery.inference.scales import Scales
     from tunery.inference.shelf import Shelf
     from tunery.inference.text import generate
     from tunery.inference.turns import Turns
@@ -28,7 +29,7 @@ def main() -> None:
         output.flush()
 
     shelf = Shelf()
-    Turns(lambda request: generate(shelf, request), say).serve(commands)
+    Turns(lambda request: generate(shelf, request), Scales().measure, say).serve(commands)
 
 
 def _own_output() -> BinaryIO:

@@ -7,15 +7,26 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import IO
 
 import msgspec
 
 from tunery.core.errors import Unavailable
-from tunery.core.generation import GenerationRequest, Piece
+from tunery.core.generation import GenerationRequest, Measured, Piece
 from tunery.core.ports import Closable
-from tunery.inference.protocol import Answer, Begin, Refused, Stop, spoken, to_line
+from tunery.inference.protocol import (
+    Answer,
+    Begin,
+    Command,
+    Counted,
+    Measure,
+    Refused,
+    Said,
+    Stop,
+    spoken,
+    to_line,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -47,19 +58,38 @@ class ChildGenerator:
             Unavailable: PyTorch is not installed, or the child died.
         """
         child = self._living()
-        number, answers = child.begin(request)
+        number, answers = child.ask(lambda number: Begin(number, request))
         over = False
         try:
             while not over:
                 answer = answers.get()
                 if answer is None:
                     raise Unavailable(f"Generating text failed. {child.ending()}")
-                over = isinstance(answer, Refused) or answer.last
+                over = not isinstance(answer, Said) or answer.last
                 if isinstance(answer, Refused):
                     raise answer.error()
-                yield from answer.pieces
+                yield from answer.pieces if isinstance(answer, Said) else ()
         finally:
             child.end(number, stop=not over)
+
+    def measure(self, location: str, texts: Sequence[str]) -> Measured:
+        """How long `texts` are for the base model at `location`; no weights are loaded.
+
+        Raises:
+            InvalidValue: there is no such model.
+            Unavailable: PyTorch is not installed, or the child died.
+        """
+        child = self._living()
+        number, answers = child.ask(lambda number: Measure(number, location, tuple(texts)))
+        try:
+            answer = answers.get()
+        finally:
+            child.end(number, stop=False)
+        if isinstance(answer, Refused):
+            raise answer.error()
+        if not isinstance(answer, Counted):
+            raise Unavailable(f"Counting tokens failed. {child.ending()}")
+        return answer.measured
 
     def close(self) -> None:
         """End the child; whoever waits for it is told."""
@@ -122,7 +152,9 @@ class _Child:
         """Whether it still answers."""
         return not self._ended
 
-    def begin(self, request: GenerationRequest) -> tuple[int, "queue.SimpleQueue[Answer | None]"]:
+    def ask(
+        self, command: Callable[[int], Command]
+    ) -> tuple[int, "queue.SimpleQueue[Answer | None]"]:
         """Ask, and get a number and where the answers will be; None is the end of the child."""
         answers: queue.SimpleQueue[Answer | None] = queue.SimpleQueue()
         with self._lock:
@@ -131,7 +163,7 @@ class _Child:
             self._waiting[number] = answers
             if self._ended:
                 answers.put(None)
-            self._send(to_line(Begin(number, request)))
+            self._send(to_line(command(number)))
         return number, answers
 
     def end(self, number: int, *, stop: bool) -> None:

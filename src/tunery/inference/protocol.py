@@ -5,7 +5,7 @@ from typing import Literal
 import msgspec
 
 from tunery.core.errors import InvalidValue, TuneryError, Unavailable, Unsupported
-from tunery.core.generation import GenerationRequest, Piece
+from tunery.core.generation import GenerationRequest, Measured, Piece
 
 
 class Begin(msgspec.Struct, frozen=True, tag="begin", tag_field="kind"):
@@ -13,6 +13,14 @@ class Begin(msgspec.Struct, frozen=True, tag="begin", tag_field="kind"):
 
     number: int
     request: GenerationRequest
+
+
+class Measure(msgspec.Struct, frozen=True, tag="measure", tag_field="kind"):
+    """To the child: say how long these texts are for the base model at `location`."""
+
+    number: int
+    location: str
+    texts: tuple[str, ...]
 
 
 class Stop(msgspec.Struct, frozen=True, tag="stop", tag_field="kind"):
@@ -27,6 +35,13 @@ class Said(msgspec.Struct, frozen=True, tag="said", tag_field="kind", omit_defau
     number: int
     pieces: list[Piece] = []
     last: bool = False
+
+
+class Counted(msgspec.Struct, frozen=True, tag="counted", tag_field="kind"):
+    """From the child: how long the texts are, which is all there is to say."""
+
+    number: int
+    measured: Measured
 
 
 class Refused(msgspec.Struct, frozen=True, tag="refused", tag_field="kind", omit_defaults=True):
@@ -49,8 +64,8 @@ _ERRORS: dict[str, type[InvalidValue | Unsupported | Unavailable]] = {
     "unavailable": Unavailable,
 }
 
-Command = Begin | Stop
-Answer = Said | Refused
+Command = Begin | Measure | Stop
+Answer = Said | Counted | Refused
 
 _encoder = msgspec.json.Encoder()
 _commands: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)

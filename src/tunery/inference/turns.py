@@ -3,25 +3,39 @@
 import queue
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NoReturn
 
 from tunery.core.errors import TuneryError, Unavailable
-from tunery.core.generation import GenerationRequest, Piece
-from tunery.inference.protocol import Answer, Begin, Command, Refused, Said, refusal
+from tunery.core.generation import GenerationRequest, Measured, Piece
+from tunery.inference.protocol import (
+    Answer,
+    Begin,
+    Command,
+    Counted,
+    Measure,
+    Refused,
+    Said,
+    Stop,
+    refusal,
+)
 
 _AT_ONCE = 16
 """So many requests hold memory at the same time; the others wait."""
 
 Generate = Callable[[GenerationRequest], Iterator[Piece | None]]
+MeasureTexts = Callable[[str, Sequence[str]], Measured]
 
 
 class Turns:
     """Takes commands in, says answers, and lets nobody wait for a long answer to end."""
 
-    def __init__(self, generate: Generate, say: Callable[[Answer], None]) -> None:
-        """`generate` advances by a token each time it is asked."""
+    def __init__(
+        self, generate: Generate, measure: MeasureTexts, say: Callable[[Answer], None]
+    ) -> None:
+        """`generate` advances by a token each time it is asked; `measure` is quick."""
         self._generate = generate
+        self._measure = measure
         self._say = say
         self._waiting: deque[Begin] = deque()
         self._active: dict[int, Iterator[Piece | None]] = {}
@@ -36,12 +50,16 @@ class Turns:
             self.round()
 
     def take(self, command: Command) -> None:
-        """Note what is asked for, or no longer."""
-        if isinstance(command, Begin):
-            self._waiting.append(command)
-            return
-        self._active.pop(command.number, None)
-        self._waiting = deque(one for one in self._waiting if one.number != command.number)
+        """Note what is asked for, or no longer; lengths are answered at once."""
+        match command:
+            case Begin():
+                self._waiting.append(command)
+            case Measure():
+                self._say(self._counted(command))
+            case Stop():
+                self._active.pop(command.number, None)
+                kept = (one for one in self._waiting if one.number != command.number)
+                self._waiting = deque(kept)
 
     def round(self) -> None:
         """Every active request a token further."""
@@ -52,8 +70,14 @@ class Turns:
             answer = _step(number, pieces)
             if answer is not None:
                 self._say(answer)
-            if isinstance(answer, Refused) or (answer is not None and answer.last):
+            if isinstance(answer, Refused) or (isinstance(answer, Said) and answer.last):
                 del self._active[number]
+
+    def _counted(self, command: Measure) -> Answer:
+        try:
+            return Counted(command.number, self._measure(command.location, command.texts))
+        except Exception as error:
+            return _failure(command.number, error)
 
 
 def _step(number: int, pieces: Iterator[Piece | None]) -> Answer | None:
@@ -62,11 +86,16 @@ def _step(number: int, pieces: Iterator[Piece | None]) -> Answer | None:
         piece = next(pieces)
     except StopIteration:
         return Said(number, last=True)
-    except TuneryError as error:
-        return refusal(number, error)
     except Exception as error:  # one request that fails must not end the others
-        traceback.print_exc()
-        # What it says may name places of this machine, which are not for callers.
-        failed = f"Generating text failed ({type(error).__name__}). The server's log says more."
-        return refusal(number, Unavailable(failed))
+        return _failure(number, error)
     return None if piece is None else Said(number, [piece])
+
+
+def _failure(number: int, error: Exception) -> Refused:
+    """What the caller is told, in the handler of `error`."""
+    if isinstance(error, TuneryError):
+        return refusal(number, error)
+    traceback.print_exc()
+    # What it says may name places of this machine, which are not for callers.
+    failed = f"The model could not be used ({type(error).__name__}). The server's log says more."
+    return refusal(number, Unavailable(failed))

@@ -141,6 +141,15 @@ class Chat:
         """Token ids of raw text, opened as the tokenizer opens one."""
         return self._ids(self._opening + text)
 
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """How many tokens each of `texts` is, by itself and with nothing around it."""
+        if not texts:
+            return []
+        batch = self.tokenizer(
+            list(texts), add_special_tokens=False, return_attention_mask=False, verbose=False
+        )
+        return [len(ids) for ids in batch["input_ids"]]
+
     @cached_property
     def stop_ids(self) -> frozenset[int]:
         """Tokens that end a turn: the tokenizer's end of text, and the template's end of turn."""
