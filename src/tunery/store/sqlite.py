@@ -52,11 +52,12 @@ def open_store(path: Path, clock: Clock) -> SqlStore:
 
 
 class _SqliteCompiler(SQLiteCompiler):
-    """Leaves out the `OFFSET 0` that SQLAlchemy binds a value for."""
+    """Leaves out the `OFFSET 0` that SQLAlchemy binds a value for where none is asked for."""
 
     def limit_clause(self, select: GenerativeSelect, **more: object) -> str:
-        limit = select._limit_clause
-        return "" if limit is None else f"\n LIMIT {self.process(limit, **more)}"
+        limit, offset = select._limit_clause, select._offset_clause
+        text = "" if limit is None else f"\n LIMIT {self.process(limit, **more)}"
+        return text if offset is None else f"{text} OFFSET {self.process(offset, **more)}"
 
 
 class _SqliteDialect(SQLiteDialect_pysqlite):

@@ -6,11 +6,20 @@ from tunery.store.memory.jobs import MemoryJobs
 from tunery.store.memory.keys import MemoryKeys
 from tunery.store.memory.models import MemoryModels
 from tunery.store.memory.runs import MemoryRuns
+from tunery.store.memory.shelves import MemoryShelves
 from tunery.store.memory.state import State
 from tunery.store.memory.uploads import MemoryUploads
 
 
-class MemoryStore(MemoryKeys, MemoryFiles, MemoryUploads, MemoryJobs, MemoryModels, MemoryRuns):
+class MemoryStore(
+    MemoryKeys,
+    MemoryFiles,
+    MemoryUploads,
+    MemoryJobs,
+    MemoryModels,
+    MemoryRuns,
+    MemoryShelves,
+):
     """The whole `Store` port on dictionaries."""
 
     reads_in_place = True

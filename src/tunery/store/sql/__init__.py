@@ -5,10 +5,11 @@ from tunery.store.sql.jobs import SqlJobs
 from tunery.store.sql.keys import SqlKeys
 from tunery.store.sql.models import SqlModels
 from tunery.store.sql.runs import SqlRuns
+from tunery.store.sql.shelves import SqlShelves
 from tunery.store.sql.uploads import SqlUploads
 
 
-class SqlStore(SqlKeys, SqlFiles, SqlUploads, SqlJobs, SqlModels, SqlRuns):
+class SqlStore(SqlKeys, SqlFiles, SqlUploads, SqlJobs, SqlModels, SqlRuns, SqlShelves):
     """The whole `Store` port on one database."""
 
     @property
