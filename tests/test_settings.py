@@ -39,3 +39,23 @@ def test_a_bootstrap_key_that_can_be_guessed_is_refused(
 
 def test_a_bootstrap_key_is_not_shown_with_the_other_settings(tmp_path: Path) -> None:
     assert "secret" not in repr(Settings(home=tmp_path, bootstrap_key="secret" * 6))
+
+
+def test_accounts_and_routes_are_tables_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "tunery.toml").write_text(
+        '[accounts.openai-main]\nkind = "local"\n[routes]\n"gpt-*" = "openai-main"\n"*" = "local"\n'
+    )
+
+    settings = Settings(home=tmp_path)
+
+    assert settings.accounts["openai-main"].kind == "local"
+    assert list(settings.routes.items()) == [("gpt-*", "openai-main"), ("*", "local")]
+
+
+def test_an_account_with_a_key_that_is_not_known_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "tunery.toml").write_text('[accounts.acme]\nkind = "local"\napi_key = "secret"\n')
+
+    with pytest.raises(ValidationError, match="api_key") as refused:
+        Settings(home=tmp_path)
+
+    assert "secret" not in str(refused.value)

@@ -5,7 +5,10 @@ from pydantic_settings import BaseSettings
 
 from scripts.reference import NOTE, table
 
-_COMPUTED = {"home": "the platform's folder for user data", "aliases": "none", "models": "none"}
+_COMPUTED = {
+    "home": "the platform's folder for user data",
+    **dict.fromkeys(("accounts", "aliases", "models", "routes"), "none"),
+}
 
 _HEAD = """# Settings
 
@@ -13,7 +16,7 @@ _HEAD = """# Settings
 
 A variable (`TUNERY_PORT=9000`) comes before a line in `tunery.toml` in the home folder
 (`port = 9000`), and that before the default. Switches of `tunery serve` come before both. A table
-(`aliases`, `models`) is written as JSON in a variable:
+(`accounts`, `aliases`, `models`, `routes`) is written as JSON in a variable:
 `TUNERY_ALIASES='{{"gpt-4o-mini": "Qwen/Qwen3-4B"}}'`.
 """
 

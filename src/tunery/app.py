@@ -35,6 +35,7 @@ from tunery.service.health import Health
 from tunery.service.jobs import Jobs
 from tunery.service.keys import Keys
 from tunery.service.models import Models
+from tunery.service.routing import Routing
 from tunery.service.services import Services
 from tunery.settings import Settings
 from tunery.store.sqlite import open_store as open_sqlite
@@ -82,6 +83,7 @@ class Wired:
 
 def build(settings: Settings) -> Wired:
     """The application as `settings` say; the database is brought up to date, nothing runs yet."""
+    routing = _routing(settings)
     # The data of whoever trains here is in it: other users of this machine have no business there.
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     clock = SystemClock()
@@ -102,7 +104,7 @@ def build(settings: Settings) -> Wired:
         lease_s=settings.lease_seconds,
     )
     run_folders = RunFolders(store, blobs)
-    models = Models(store, catalog, run_folders)
+    models = Models(store, catalog, run_folders, routing)
     generator = ChildGenerator(threads=settings.threads)
     services = Services(
         keys=Keys(store, clock),
@@ -114,9 +116,11 @@ def build(settings: Settings) -> Wired:
             engines=engines,
             clock=clock,
             wake=worker.wake,
+            routing=routing,
             text_model=settings.text_model,
         ),
         models=models,
+        routing=routing,
         generation=Generation(models, blobs, generator),
         health=Health(store, engines),
         reads_in_place=reads_in_place,
@@ -213,6 +217,11 @@ def _engines(settings: Settings, blobs: Blobs, catalog: Catalog) -> dict[str, En
         )
         for name, builder in ENGINES.items()
     }
+
+
+def _routing(settings: Settings) -> Routing:
+    accounts = {name: account.kind for name, account in settings.accounts.items()}
+    return Routing(engines=ENGINES, accounts=accounts, routes=settings.routes)
 
 
 def _open_store(settings: Settings, clock: Clock) -> tuple[Store, bool]:

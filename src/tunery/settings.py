@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import platformdirs
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -21,6 +21,15 @@ LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 def default_home() -> Path:
     """The platform's folder for user data."""
     return Path(platformdirs.user_data_dir("tunery", appauthor=False))
+
+
+class Account(BaseModel):
+    """A service that carries jobs out, under a name of the operator's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: str
+    """What is behind it: `local`, another name for this machine."""
 
 
 class Settings(BaseSettings):
@@ -55,6 +64,12 @@ class Settings(BaseSettings):
 
     models: dict[str, Path] = Field(default_factory=dict)
     """Base models in folders of yours: name and folder (Hugging Face layout, safetensors)."""
+
+    accounts: dict[str, Account] = Field(default_factory=dict)
+    """Names by which requests choose a service: `[accounts.openai-main]` with `kind = "local"`."""
+
+    routes: dict[str, str] = Field(default_factory=dict)
+    """Engine or account by pattern of model: `"gpt-*" = "openai-main"`; the first fit holds."""
 
     text_model: str = "tiny-chat"
     """The base model of jobs and questions that name none."""

@@ -36,6 +36,7 @@ from tunery.service.health import Health
 from tunery.service.jobs import Jobs
 from tunery.service.keys import Keys
 from tunery.service.models import Models
+from tunery.service.routing import Routing
 from tunery.service.services import Services
 from tunery.store.memory import MemoryStore
 
@@ -142,8 +143,11 @@ def make_world(folder: Path) -> World:
     for caller in (OURS, THEIRS):
         store.add_project(caller, first_key(caller))
     blobs = FolderBlobs(folder)
-    models = Models(store, catalog, RunFolders(store, blobs))
     engines = {"local": ScriptedEngine([FINISHED], report=REPORT)}
+    routing = Routing(
+        engines=engines, accounts={"openai-main": "local"}, routes={"org/*": "openai-main"}
+    )
+    models = Models(store, catalog, RunFolders(store, blobs), routing)
     services = Services(
         keys=Keys(store, clock),
         files=Files(store, blobs, clock, max_file_bytes=1_000_000),
@@ -154,8 +158,10 @@ def make_world(folder: Path) -> World:
             engines=engines,
             clock=clock,
             wake=lambda: None,
+            routing=routing,
         ),
         models=models,
+        routing=routing,
         generation=Generation(models, blobs, generator),
         health=Health(store, engines),
         reads_in_place=True,

@@ -22,6 +22,7 @@ from tunery.core.pages import Page, PageRequest
 from tunery.core.ports import Catalog, Clock, Engine, FileStore, Idempotency, JobStore
 from tunery.core.preflight import FEWEST_EXAMPLES, Preflight, refusal, too_few_examples
 from tunery.service.models import Models
+from tunery.service.routing import Routing
 
 LARGEST_SEED = 2**31 - 1
 
@@ -54,10 +55,12 @@ class Jobs:
         engines: Mapping[str, Engine],
         clock: Clock,
         wake: Callable[[], None],
+        routing: Routing | None = None,
         text_model: str = "tiny-chat",
     ) -> None:
         """`wake` tells the worker in this process, if there is one, that something waits.
 
+        `routing` chooses among `engines`; left out, it knows them by their own names alone.
         `text_model` is the base model of a job that names none.
         """
         self._store = store
@@ -66,6 +69,7 @@ class Jobs:
         self._engines = engines
         self._clock = clock
         self._wake = wake
+        self._routing = routing or Routing(engines=engines)
         self._text_model = text_model
 
     def create(
@@ -172,7 +176,7 @@ class Jobs:
             created_by=caller.user_id,
             created_at=self._clock.now(),
             status=JobStatus.VALIDATING_FILES,
-            engine=self._engine(new.engine),
+            engine=self._routing.engine(model, named=new.engine, vendor=new.vendor),
             base_model=base.name,
             requested_model=model,
             training_file=new.training_file,
@@ -194,16 +198,8 @@ class Jobs:
         try:
             return self._models.resolve(caller, name)
         except NotFound as unknown:
-            raise InvalidValue(unknown.message, param="model", code="model_not_found") from unknown
-
-    def _engine(self, name: str | None) -> str:
-        chosen = name or "local"
-        if chosen not in self._engines:
-            known = ", ".join(sorted(self._engines)) or "none"
-            raise InvalidValue(
-                f"There is no engine {chosen!r}. Engines here: {known}.", param="engine"
-            )
-        return chosen
+            message = f"{unknown.message} {self._routing.known}" if "/" in name else unknown.message
+            raise InvalidValue(message, param="model", code="model_not_found") from unknown
 
     def _validation(self, caller: Caller, new: NewJob) -> None:
         assert new.validation_file is not None

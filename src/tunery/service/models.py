@@ -1,7 +1,7 @@
 """Models: what there is to call, and what stands behind a name."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from tunery.core.access import Caller
@@ -9,6 +9,7 @@ from tunery.core.errors import InvalidValue, NotFound
 from tunery.core.models import BaseModel, FineTunedModel, split_checkpoint
 from tunery.core.ports import Catalog, JobStore
 from tunery.service.garbage import RunFolders
+from tunery.service.routing import Routing
 
 _TUNED = "ft:"
 
@@ -29,11 +30,21 @@ class ListedModel:
 class Models:
     """The use cases of models. Base models are everybody's, tuned ones their project's."""
 
-    def __init__(self, store: JobStore, catalog: Catalog, folders: RunFolders) -> None:
-        """`store` knows the tuned models, `catalog` the bases and aliases, `folders` the bytes."""
+    def __init__(
+        self,
+        store: JobStore,
+        catalog: Catalog,
+        folders: RunFolders,
+        routing: Routing | None = None,
+    ) -> None:
+        """`store` knows the tuned models, `catalog` the bases and aliases, `folders` the bytes.
+
+        `routing` knows the accounts that may stand before a name; left out, there are none.
+        """
         self._store = store
         self._catalog = catalog
         self._folders = folders
+        self._routing = routing or Routing()
 
     def list(self, caller: Caller) -> Sequence[ListedModel]:
         """Every base model, then the project's tuned models, newest first."""
@@ -47,11 +58,13 @@ class Models:
         Raises:
             NotFound: there is none of this name; the message says which there are.
         """
-        tuned, step = split_checkpoint(name)
-        if not name.startswith(_TUNED):
-            return _base(self._catalog.resolve(name), name)
+        own_name = self._routing.model(name)
+        tuned, step = split_checkpoint(own_name)
+        if not own_name.startswith(_TUNED):
+            return _base(self._catalog.resolve(own_name), name)
         if step is None:
-            return _tuned(self._store.model(caller.project_id, name), caller)
+            found = _tuned(self._store.model(caller.project_id, own_name), caller)
+            return replace(found, name=name)
         checkpoint = self._store.checkpoint(caller.project_id, tuned, step)
         return ListedModel(
             name=name,
@@ -70,6 +83,7 @@ class Models:
             InvalidValue: the name is that of a base model or of a single checkpoint.
             NotFound: there is none of this name.
         """
+        name = self._routing.model(name)
         tuned, step = split_checkpoint(name)
         if step is not None:
             raise InvalidValue(
@@ -93,6 +107,7 @@ class Models:
         Raises:
             NotFound: there is none of this name; the message says which there are.
         """
+        name = self._routing.model(name)
         if not name.startswith(_TUNED):
             return self._catalog.resolve(name), None
         tuned, step = split_checkpoint(name)
@@ -102,6 +117,15 @@ class Models:
         checkpoint = self._store.checkpoint(caller.project_id, tuned, step)
         job = self._store.job(caller.project_id, checkpoint.job_id)
         return self._base_of(name, job.base_model), checkpoint.folder
+
+    def resolved_name(self, name: str) -> str:
+        """The model's own name, without account or alias; that of a tuned model is not looked up.
+
+        Raises:
+            NotFound: there is no such base model; the message says which there are.
+        """
+        own_name = self._routing.model(name)
+        return own_name if own_name.startswith(_TUNED) else self._catalog.resolve(own_name).name
 
     def _base_of(self, name: str, base_model: str) -> BaseModel:
         """The base that a tuned model stands on; it may have left the catalog since."""

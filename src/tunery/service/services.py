@@ -8,6 +8,7 @@ from tunery.service.health import Health
 from tunery.service.jobs import Jobs
 from tunery.service.keys import Keys
 from tunery.service.models import Models
+from tunery.service.routing import Routing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +19,7 @@ class Services:
     files: Files
     jobs: Jobs
     models: Models
+    routing: Routing
     generation: Generation
     health: Health
     reads_in_place: bool

@@ -253,6 +253,17 @@ def test_an_alias_trains_the_open_model(sdk: OpenAI, world: World) -> None:
     assert any("gpt-4o-mini is tiny-chat" in message for message in messages)
 
 
+def test_an_account_before_the_models_name_chooses_who_carries_it_out(
+    http: TestClient, world: World
+) -> None:
+    job = create(http, world, model="openai-main/gpt-4o-mini")
+    assert (job["model"], job["x_tunery"]["engine"]) == ("tiny-chat", "local")
+    assert job["x_tunery"]["requested_model"] == "openai-main/gpt-4o-mini"
+    error = refused(http, world, model="openai-other/gpt-4o-mini")
+    assert (error["param"], error["code"]) == ("model", "model_not_found")
+    assert "Accounts here: openai-main" in error["message"]
+
+
 def test_lists_are_newest_first_and_filtered_by_metadata(sdk: OpenAI, world: World) -> None:
     ids = []
     for number in range(5):

@@ -39,6 +39,19 @@ def test_a_model_says_what_it_was_made_from(http: TestClient, tuned: str) -> Non
     assert http.get("/v1/models/gpt-4o-mini").json()["x_tunery"]["base_model"] == "tiny-chat"
 
 
+def test_an_account_may_stand_before_every_name(http: TestClient, tuned: str) -> None:
+    for name in ("tiny-chat", "org/model", tuned, f"{tuned}:ckpt-step-3", "gpt-4o-mini"):
+        answer = http.get(f"/v1/models/openai-main/{name}")
+        assert (answer.status_code, answer.json()["id"]) == (200, f"openai-main/{name}")
+        alone = http.get(f"/v1/models/{name}").json()
+        assert answer.json() == {**alone, "id": f"openai-main/{name}"}
+        chat = {"model": f"openai-main/{name}", "messages": [{"role": "user", "content": "Hi"}]}
+        assert http.post("/v1/chat/completions", json=chat).json()["model"] == chat["model"]
+    assert http.get("/v1/models/other/tiny-chat").status_code == 404
+    assert http.delete(f"/v1/models/openai-main/{tuned}").json()["deleted"]
+    assert http.get(f"/v1/models/{tuned}").status_code == 404
+
+
 def test_a_deleted_model_is_gone_with_its_checkpoints(sdk: OpenAI, tuned: str) -> None:
     deleted = sdk.models.delete(tuned)
     assert (deleted.id, deleted.object, deleted.deleted) == (tuned, "model", True)
