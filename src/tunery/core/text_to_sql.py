@@ -7,6 +7,21 @@ from enum import StrEnum
 
 Metadata = Mapping[str, object]
 
+FEWEST_GOLDEN_RECORDS = 10
+"""Dataherald's minimum, which is OpenAI's for training files."""
+_FEWEST_TO_SPARE_SOME = 12
+_MOST_HELD_OUT = 50
+
+
+def n_held_out(n: int) -> int:
+    """How many of `n` golden records are kept from training, to ask both models about later.
+
+    A tenth, where that leaves the fewest that a job can train on.
+    """
+    if n < _FEWEST_TO_SPARE_SOME:
+        return 0
+    return min(n - FEWEST_GOLDEN_RECORDS, max(2, round(n / 10)), _MOST_HELD_OUT)
+
 
 @dataclass(frozen=True, kw_only=True)
 class SqlSource:
