@@ -1,0 +1,1 @@
+"""From a customer's database to a model that answers questions with SQL."""

@@ -1,0 +1,165 @@
+"""What fits of a database before a question."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from tests.service.text_to_sql.shop import BASE, SHOP, STAFF, one_of, table, text
+from tunery.core.errors import InvalidValue
+from tunery.core.generation import GenerationRequest, Measured, Piece
+from tunery.core.ports import Closable
+from tunery.core.text_to_sql import TableDescription
+from tunery.service.text_to_sql.booklet import Booklet
+from tunery.service.text_to_sql.lengths import Lengths
+from tunery.service.text_to_sql.tables_as_text import Detail, table_as_text
+
+
+class Characters:
+    """A model with a token for each character."""
+
+    def __init__(self, context: int | None) -> None:
+        self._context = context
+        self.measured: list[list[str]] = []
+
+    def generate(self, request: GenerationRequest) -> Closable[Piece]:
+        raise NotImplementedError
+
+    def measure(self, location: str, texts: Sequence[str]) -> Measured:
+        self.measured.append(list(texts))
+        return Measured(context=self._context, n_tokens=tuple(len(text) for text in texts))
+
+    def close(self) -> None:
+        return
+
+
+def booklet(
+    context: int | None,
+    tables: Sequence[TableDescription] = SHOP,
+    instructions: Sequence[str] = (),
+) -> Booklet:
+    lengths = Lengths(Characters(context), BASE)
+    return Booklet(dialect="sqlite", tables=tables, instructions=instructions, lengths=lengths)
+
+
+def told(messages: list[dict[str, str]]) -> list[str]:
+    """The names of the tables in the system message."""
+    lines = messages[0]["content"].partition("Tables:\n")[2].splitlines()
+    return [line.partition("(")[0] for line in lines if not line.startswith("--")]
+
+
+def test_where_there_is_room_all_tables_stand_in_their_own_order_with_samples() -> None:
+    messages = booklet(10_000).messages("Which staff?")
+    assert told(messages) == [table.table_name for table in SHOP]
+    assert messages[0]["content"].startswith("Answer with one SQLite query.\nTables:\ncustomers(")
+    assert "\n-- 1 | Ada | Oslo\n" in messages[0]["content"]
+    assert messages[1:] == [{"role": "user", "content": "Which staff?"}]
+
+
+def test_a_small_context_gets_no_samples() -> None:
+    assert "Ada" not in booklet(4_000).messages("Which customers?")[0]["content"]
+
+
+def test_what_the_administrator_wants_heeded_stands_before_the_tables() -> None:
+    system = booklet(10_000, instructions=["Never show\n names.", "Be brief."]).messages("x?")[0]
+    assert system["content"].startswith(
+        "Answer with one SQLite query.\nHeed this:\n- Never show names.\n- Be brief.\nTables:\n"
+    )
+
+
+def test_training_says_the_same_as_asking_and_the_answer() -> None:
+    asked = booklet(10_000).messages("Which staff?")
+    taught = booklet(10_000).messages("Which staff?", known_tables={"staff"}, sql="SELECT 1")
+    assert taught == [*asked, {"role": "assistant", "content": "SELECT 1"}]
+
+
+def test_with_less_room_all_tables_are_told_of_in_fewer_words() -> None:
+    system = booklet(1_300).messages("Which order is paid?")[0]["content"]
+    assert told([{"content": system}]) == [table.table_name for table in SHOP]
+    assert "paid" not in system
+
+
+def test_with_little_room_the_tables_that_matter_stand_there_in_the_databases_order() -> None:
+    messages = booklet(600).messages("At which desk do staff sit who know customers?")
+    assert told(messages) == ["customers", "staff"]
+
+
+def test_the_tables_that_the_answer_names_are_told_of_whatever_the_question_says() -> None:
+    taught = booklet(600).messages("Which customers?", known_tables={"staff"}, sql="SELECT 1")
+    assert "staff" in told(taught)
+
+
+def wide(n_columns: int) -> TableDescription:
+    columns = [text(f"column_{n}", description="what it holds") for n in range(n_columns)]
+    return table("wide", *columns, one_of("kind", "red", "green"), description="a wide table")
+
+
+def test_a_table_that_is_too_long_loses_categories_then_comments_then_columns() -> None:
+    one = wide(30)
+
+    def system(budget: int) -> str:
+        told_of = booklet(4 * budget, [one])
+        return told_of.messages("?", known_tables=["wide"], sql="SELECT column_7")[0]["content"]
+
+    lengths = [len(table_as_text(one, detail, dialect="sqlite")) for detail in Detail]
+    full, commented, bare, narrow = map(system, [*lengths, 250])
+    assert "green" in full
+    assert "what it holds" in commented
+    assert "green" not in commented
+    assert "column_29 varchar" in bare
+    assert "what it holds" not in bare
+    assert narrow.endswith("wide(column_7 varchar)")
+
+
+def test_what_does_not_fit_even_so_is_refused_by_name() -> None:
+    sql = "SELECT " + ", ".join(f"column_{n}" for n in range(30))
+    with pytest.raises(InvalidValue, match=r"\(wide\) have \d+ tokens even in fewest") as refused:
+        booklet(1_000, [wide(30)]).messages("?", known_tables=["wide"], sql=sql)
+    assert refused.value.code == "context_length_exceeded"
+
+
+def test_a_question_longer_than_the_context_is_refused() -> None:
+    with pytest.raises(InvalidValue, match="context is 1000"):
+        booklet(1_000).messages("why " * 250)
+
+
+def test_a_long_question_takes_room_from_the_tables_and_never_from_the_answer() -> None:
+    context = 3_000
+    question = "Which staff? " * 170
+    messages = booklet(context).messages(question)
+    n_tokens = sum(len(message["content"]) for message in messages)
+    assert "staff" in told(messages)
+    assert len(told(messages)) < len(SHOP)
+    assert n_tokens + 512 < context
+
+
+def test_a_database_without_scanned_tables_cannot_be_asked_about() -> None:
+    with pytest.raises(InvalidValue, match="No table of the database is scanned"):
+        booklet(1_000, [])
+
+
+def test_a_model_that_does_not_say_its_context_has_an_ordinary_one() -> None:
+    assert "Ada" in booklet(None).messages("Which customers?")[0]["content"]
+
+
+def test_every_text_is_measured_once_and_all_tables_in_one_call() -> None:
+    generator = Characters(4_000)
+    lengths = Lengths(generator, BASE)
+    made = Booklet(dialect="sqlite", tables=SHOP, instructions=[], lengths=lengths)
+    n_calls = len(generator.measured)
+    lengths.learn(["Which staff?", "Which customers?", "SELECT 1", "Which staff?"])
+    for question in ("Which staff?", "Which customers?"):
+        made.messages(question, sql="SELECT 1")
+    assert n_calls == 1 or (n_calls == 2 and not generator.measured[1])
+    assert len(generator.measured) <= n_calls + 1
+    every = [text for call in generator.measured for text in call]
+    assert len(every) == len(set(every))
+
+
+def test_much_text_is_measured_in_several_calls() -> None:
+    generator = Characters(4_000)
+    Lengths(generator, BASE).learn(f"{n} " * 200_000 for n in range(10, 14))
+    assert [len(call) for call in generator.measured] == [1, 1, 1, 1]
+
+
+def test_staff_alone_is_described_by_name() -> None:
+    assert told(booklet(4_000, [STAFF]).messages("Who?")) == ["staff"]
