@@ -15,5 +15,8 @@ def _storable(value: str) -> str:
     return value
 
 
-Text = Annotated[str, AfterValidator(_storable)]
+STORABLE = AfterValidator(_storable)
+"""What makes text such as `Text`; behind a limit, so that the limit speaks of characters."""
+
+Text = Annotated[str, STORABLE]
 """Text that can be written and kept: JSON can hold halves of characters, PostgreSQL no U+0000."""

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Mapping
 
 import msgspec
 from pydantic import BaseModel
@@ -13,8 +14,12 @@ _LONGEST_IDEMPOTENCY_KEY = 255
 _JOB_ID = re.compile(r"(?P<prefix>ftjob-)?[0-9a-f]{24}")
 
 
-def idempotency(key: str | None, body: BaseModel) -> Idempotency | None:
+def idempotency(
+    key: str | None, body: BaseModel, *, also: Mapping[str, str] | None = None
+) -> Idempotency | None:
     """What makes a repeated create call known: its key, and a digest of what it asks for.
+
+    `also` is what it asks for elsewhere than in the body.
 
     Raises:
         InvalidValue: the key is empty or too long.
@@ -29,7 +34,7 @@ def idempotency(key: str | None, body: BaseModel) -> Idempotency | None:
         )
     # A field whose validator makes another value of what came is no reason for a warning.
     asked = body.model_dump(mode="json", warnings="none")
-    canonical = msgspec.json.encode(asked, order="deterministic")
+    canonical = msgspec.json.encode([asked, also] if also else asked, order="deterministic")
     return Idempotency(key=key, request_hash=hashlib.sha256(canonical).digest())
 
 

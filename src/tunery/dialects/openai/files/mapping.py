@@ -55,27 +55,23 @@ def part_to_wire(part: UploadPart) -> PartObject:
     return PartObject(id=part.id, created_at=_seconds(part.created_at), upload_id=part.upload_id)
 
 
-def file_request(fields: Mapping[str, str], filename: str | None) -> FileRequest:
-    """What a form says of its file."""
-    if "purpose" not in fields:
-        raise InvalidValue(
-            "Missing required parameter: 'purpose'.",
-            param="purpose",
-            code="missing_required_parameter",
-        )
+def file_request(
+    fields: Mapping[str, str], filename: str | None, purpose: str | None
+) -> FileRequest:
+    """What a form says of its file, with `purpose` where it says none itself."""
     return FileRequest(
         filename=UNNAMED if filename is None else filename,
-        purpose=fields["purpose"],
+        purpose=_purpose(fields.get("purpose"), purpose),
         expires_after_s=_expires_after(fields),
     )
 
 
-def upload_request(body: CreateUploadBody) -> FileRequest:
-    """What an upload says of the file that it will be."""
+def upload_request(body: CreateUploadBody, purpose: str | None) -> FileRequest:
+    """What an upload says of the file that it will be, with `purpose` where it says none."""
     expires = body.expires_after
     return FileRequest(
         filename=body.filename,
-        purpose=body.purpose,
+        purpose=_purpose(body.purpose, purpose),
         expires_after_s=None if expires is None else expires.seconds,
     )
 
@@ -87,6 +83,17 @@ def page_request(after: str | None, limit: int, order: str) -> PageRequest:
     if order not in ("asc", "desc"):
         raise InvalidValue(f'order is {order[:80]!r}; it must be "asc" or "desc"', param="order")
     return PageRequest(limit=limit, after=after, ascending=order == "asc")
+
+
+def _purpose(said: str | None, default: str | None) -> str:
+    purpose = default if said is None else said
+    if purpose is None:
+        raise InvalidValue(
+            "Missing required parameter: 'purpose'.",
+            param="purpose",
+            code="missing_required_parameter",
+        )
+    return purpose
 
 
 def _expires_after(fields: Mapping[str, str]) -> int | None:

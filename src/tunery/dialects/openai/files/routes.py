@@ -10,6 +10,7 @@ from tunery.core.files import File
 from tunery.core.pages import Page
 from tunery.dialects.answers import answer
 from tunery.dialects.multipart import receive_form
+from tunery.dialects.openai import gateway
 from tunery.dialects.openai.answers import Deleted, ListPageWithEnds
 from tunery.dialects.openai.errors import OpenAIRoute
 from tunery.dialects.openai.files import mapping
@@ -24,13 +25,13 @@ router = APIRouter(tags=["Files"], route_class=OpenAIRoute)
 @router.post("/files")
 async def create(request: Request) -> Response:
     """Upload a file; a training file is checked row by row while it comes."""
-    files, asking = services(request).files, caller(request)
+    files, asking, choice = services(request).files, caller(request), gateway.choice(request)
 
     def begin(fields: Mapping[str, str]) -> Intake:
         return files.begin(asking, purpose=fields.get("purpose"))
 
     async with receive_form(request, "file", begin) as form:
-        wanted = mapping.file_request(form.fields, form.filename)
+        wanted = mapping.file_request(form.fields, form.filename, choice.file_purpose)
         file = await run_in_threadpool(form.sink.finish, wanted)
     return answer(mapping.to_wire(file))
 
@@ -84,7 +85,7 @@ def create_upload(request: Request, body: CreateUploadBody) -> Response:
     """Begin to upload a file in parts."""
     upload = services(request).files.uploads.create(
         caller(request),
-        mapping.upload_request(body),
+        mapping.upload_request(body, gateway.choice(request).file_purpose),
         mime_type=body.mime_type,
         size_bytes=body.bytes,
     )

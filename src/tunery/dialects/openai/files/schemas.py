@@ -68,7 +68,7 @@ class CreateUploadBody(BaseModel):
     bytes: int
     filename: str
     mime_type: str
-    purpose: str
+    purpose: str | None = None
     expires_after: ExpiresAfterBody | None = None
 
 

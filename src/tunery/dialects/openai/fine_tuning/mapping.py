@@ -1,6 +1,7 @@
 """OpenAI's words for jobs, events and checkpoints, and back. Pure functions, nothing else."""
 
 import difflib
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TypeVar
 
@@ -58,8 +59,10 @@ def to_core(body: schemas.CreateJob) -> NewJob:
     )
 
 
-def to_wire(job: FineTuningJob) -> schemas.JobObject:
-    """`job` as `GET /fine_tuning/jobs/{id}` answers it."""
+def to_wire(
+    job: FineTuningJob, words: Mapping[JobStatus, schemas.Status] = STATUS
+) -> schemas.JobObject:
+    """`job` as `GET /fine_tuning/jobs/{id}` answers it, its status in one of `words`."""
     hyperparameters = _hyperparameters(job)
     running = job.status is JobStatus.RUNNING
     return schemas.JobObject(
@@ -70,7 +73,7 @@ def to_wire(job: FineTuningJob) -> schemas.JobObject:
         model=job.base_model,
         fine_tuned_model=job.fine_tuned_model,
         organization_id=job.organization_id,
-        status=STATUS[job.status],
+        status=words[job.status],
         training_file=job.training_file,
         validation_file=job.validation_file,
         result_files=job.result_files,

@@ -1,19 +1,21 @@
 """The routes of fine-tuning jobs: parse, call, map, return."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from tunery.core.events import Checkpoint, Event
-from tunery.core.job import FineTuningJob
+from tunery.core.job import FineTuningJob, JobStatus
 from tunery.core.pages import Page
 from tunery.dialects.answers import answer
+from tunery.dialects.openai import gateway
 from tunery.dialects.openai.answers import ListPage, ListPageWithEnds
 from tunery.dialects.openai.errors import DirectOpenAIRoute, OpenAIRoute
 from tunery.dialects.openai.fine_tuning import mapping
 from tunery.dialects.openai.fine_tuning.queries import metadata_filter, page_request
-from tunery.dialects.openai.fine_tuning.schemas import CreateJob
+from tunery.dialects.openai.fine_tuning.schemas import CreateJob, Status
 from tunery.dialects.openai.fine_tuning.stream import event_stream
 from tunery.dialects.requests import idempotency, read_job_id
 from tunery.dialects.route import caller, point_read, services
@@ -25,7 +27,7 @@ async def retrieve(request: Request, fine_tuning_job_id: str) -> Response:
     """Retrieve a fine-tuning job."""
     job_id = read_job_id(fine_tuning_job_id)
     jobs, asking = services(request).jobs, caller(request)
-    return _job(await point_read(request, lambda: jobs.get(asking, job_id)))
+    return _job(request, await point_read(request, lambda: jobs.get(asking, job_id)))
 
 
 router.add_api_route(
@@ -40,12 +42,15 @@ def create(
     idempotency_key: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Create a fine-tuning job, or with `x_tunery.dry_run` only say what it would be."""
-    new = mapping.to_core(body)
-    if body.x_tunery is not None and body.x_tunery.dry_run:
-        outcome = services(request).jobs.dry_run(caller(request), new)
-        return answer(mapping.dry_run_to_wire(outcome))
-    known = idempotency(idempotency_key, body)
-    return _job(services(request).jobs.create(caller(request), new, known))
+    jobs, asking, choice = services(request).jobs, caller(request), gateway.choice(request)
+    body = choice.over(body)
+    new = choice.to_core(body)
+    with choice.names_headers():
+        if body.x_tunery is not None and body.x_tunery.dry_run:
+            outcome = jobs.dry_run(asking, new)
+            return answer(mapping.dry_run_to_wire(outcome), headers=_headers(request, outcome.job))
+        known = idempotency(idempotency_key, body, also=choice.kept)
+        return _job(request, jobs.create(asking, new, known))
 
 
 @router.get("")
@@ -55,7 +60,8 @@ def list_jobs(request: Request, after: str | None = None, limit: int = 20) -> Re
     page: Page[FineTuningJob] = services(request).jobs.list(
         caller(request), page_request(after, limit), metadata=pairs, without_metadata=without
     )
-    jobs = [mapping.to_wire(job) for job in page.items]
+    words = _words(request)
+    jobs = [mapping.to_wire(job, words) for job in page.items]
     return answer(ListPage(data=jobs, has_more=page.has_more))
 
 
@@ -63,21 +69,21 @@ def list_jobs(request: Request, after: str | None = None, limit: int = 20) -> Re
 def cancel(request: Request, fine_tuning_job_id: str) -> Response:
     """Cancel a job that is not over."""
     job_id = read_job_id(fine_tuning_job_id)
-    return _job(services(request).jobs.cancel(caller(request), job_id))
+    return _job(request, services(request).jobs.cancel(caller(request), job_id))
 
 
 @router.post("/{fine_tuning_job_id}/pause")
 def pause(request: Request, fine_tuning_job_id: str) -> Response:
     """Let a job wait; a running one saves a checkpoint first."""
     job_id = read_job_id(fine_tuning_job_id)
-    return _job(services(request).jobs.pause(caller(request), job_id))
+    return _job(request, services(request).jobs.pause(caller(request), job_id))
 
 
 @router.post("/{fine_tuning_job_id}/resume")
 def resume(request: Request, fine_tuning_job_id: str) -> Response:
     """Let a paused job go on from its last checkpoint."""
     job_id = read_job_id(fine_tuning_job_id)
-    return _job(services(request).jobs.resume(caller(request), job_id))
+    return _job(request, services(request).jobs.resume(caller(request), job_id))
 
 
 @router.get("/{fine_tuning_job_id}/events")
@@ -119,5 +125,13 @@ def list_checkpoints(
     )
 
 
-def _job(job: FineTuningJob) -> Response:
-    return answer(mapping.to_wire(job))
+def _job(request: Request, job: FineTuningJob) -> Response:
+    return answer(mapping.to_wire(job, _words(request)), headers=_headers(request, job))
+
+
+def _words(request: Request) -> Mapping[JobStatus, Status]:
+    return gateway.STATUS if gateway.is_addressed(request.scope) else mapping.STATUS
+
+
+def _headers(request: Request, job: FineTuningJob) -> Mapping[str, str] | None:
+    return gateway.resolved(job.base_model) if gateway.is_addressed(request.scope) else None

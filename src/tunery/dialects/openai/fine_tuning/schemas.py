@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator
 
 from tunery.core.job import JobError, Overlong
 from tunery.core.preflight import Preflight
-from tunery.dialects.fields import Text
+from tunery.dialects.fields import STORABLE, Text
 
 LARGEST_SEED = 2**31 - 1
 _BEYOND = 2.0**63
@@ -71,8 +71,8 @@ Modules = Annotated[
     PlainValidator(_modules, json_schema_input_type=list[str] | Literal["all-linear"] | None),
 ]
 Suffix = Annotated[str | None, PlainValidator(_suffix, json_schema_input_type=str | None)]
-MetadataKey = Annotated[Text, Field(max_length=64)]
-MetadataValue = Annotated[Text, Field(max_length=512)]
+MetadataKey = Annotated[str, Field(max_length=64), STORABLE]
+MetadataValue = Annotated[str, Field(max_length=512), STORABLE]
 
 
 class HyperparametersBody(BaseModel):

@@ -1,6 +1,6 @@
 """From a generator that blocks to answers over HTTP; who hangs up stops the work."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 
 import anyio
 import anyio.to_thread
@@ -64,12 +64,18 @@ async def collect(request: Request, pieces: Pieces) -> Collected | None:
     return collected
 
 
-async def stream(pieces: Pieces, chunks: Callable[[Piece], Iterable[msgspec.Struct]]) -> Response:
+async def stream(
+    pieces: Pieces,
+    chunks: Callable[[Piece], Iterable[msgspec.Struct]],
+    headers: Mapping[str, str] | None = None,
+) -> Response:
     """`pieces` as server-sent chunks. The first is waited for, so that a refusal is an answer."""
     coming = each(pieces)
     first = await anext(coming)
     return StreamingResponse(
-        _lines(first, coming, chunks), media_type="text/event-stream", headers=_NO_BUFFERING
+        _lines(first, coming, chunks),
+        media_type="text/event-stream",
+        headers={**_NO_BUFFERING, **(headers or {})},
     )
 
 
