@@ -82,15 +82,23 @@ class Jobs:
             Unsupported: the engine cannot do it.
             Conflict: the idempotency key came before with another request.
         """
-        if idempotency is not None:
-            # Before anything is looked at: what it was made of may have gone since.
-            answered = self._store.answered(caller.project_id, idempotency)
-            if answered is not None:
-                return answered
+        # Before anything is looked at: what it was made of may have gone since.
+        if (answered := self.answered(caller, idempotency)) is not None:
+            return answered
         job = self._prepared(caller, new)
         kept = self._store.add_job(job, _first_events(job), idempotency)
         self._wake()
         return kept
+
+    def answered(self, caller: Caller, idempotency: Idempotency | None) -> FineTuningJob | None:
+        """The job as `create` first answered it for this key; None where it is new.
+
+        Raises:
+            Conflict: the key came before with another request.
+        """
+        if idempotency is None:
+            return None
+        return self._store.answered(caller.project_id, idempotency)
 
     def dry_run(self, caller: Caller, new: NewJob) -> DryRun:
         """What `create` would lead to, without making a job; raises what `create` raises."""
