@@ -163,6 +163,14 @@ class SqlStatus(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FailedSql:
+    """SQL that did not run, and why."""
+
+    sql: str
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class SqlGeneration:
     """SQL that was written for a prompt, by a tuned model or by a base model."""
 
@@ -179,6 +187,8 @@ class SqlGeneration:
     sql: str | None = None
     error: str | None = None
     """The database's own words, after one attempt to repair."""
+    repaired: FailedSql | None = None
+    """The first attempt, where there was a second."""
     tokens_used: int | None = None
     metadata: Metadata | None = None
     echo: Mapping[str, object] = field(default_factory=dict)
