@@ -12,9 +12,10 @@ from tunery.dialects.openai.sampling.routes import router as sampling
 def _flat(*parts: APIRouter) -> APIRouter:
     """Every route of `parts` under both prefixes, in one level: FastAPI matches each level anew."""
     whole = APIRouter()
-    # Some gateways serve the same paths with no `/v1`; the documentation shows each once.
-    for prefix, shown in (("/v1", True), ("", False)):
-        for route in (route for part in parts for route in part.routes):
+    for route in (route for part in parts for route in part.routes):
+        # Some gateways serve the same paths with no `/v1`; the documentation shows each once. Both
+        # stand side by side: routes are tried in their order, and the hot read comes first.
+        for prefix, shown in (("/v1", True), ("", False)):
             if isinstance(route, APIRoute):
                 whole.add_api_route(
                     prefix + route.path,
