@@ -34,6 +34,8 @@ OWN_FIELDS = {
     "overlong": "what becomes of rows longer than the model takes (`error`)",
     "r": "the rank of the adapter (16)",
     "target_modules": "the linear layers that are adapted (`all-linear`: all but the output head)",
+    "warmup_ratio": "the share of all steps over which the rate rises to its peak (0.03)",
+    "weight_decay": "times the rate: what a weight loses of itself in a step (0)",
 }
 """What the fields of `x_tunery` mean, which no documentation but this one says."""
 

@@ -4,6 +4,7 @@ import errno
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from types import ModuleType
@@ -64,6 +65,14 @@ def curve(values: list[AnyProgress]) -> list[tuple[object, ...]]:
         )
         for m in metrics(values)
     ]
+
+
+def settings(
+    changed: Changed, *, warmup_ratio: float = 0.03, weight_decay: float = 0.0, **fields: object
+) -> RunRequest:
+    """The request with these two, and with some fields changed."""
+    asked = replace(changed().hyperparameters, warmup_ratio=warmup_ratio, weight_decay=weight_decay)
+    return changed(hyperparameters=asked, **fields)
 
 
 def weights(blobs: str, key: str) -> dict[str, torch.Tensor]:
@@ -169,6 +178,44 @@ def test_a_killed_job_repeats_the_steps_after_its_checkpoint_exactly(changed: Ch
     assert isinstance(resumed[0], Note)
     assert "step 3" in resumed[0].message
     assert curve(killed)[:3] + curve(resumed) == curve(whole)
+
+
+def test_the_rate_warms_up_as_long_as_the_job_asks(changed: Changed) -> None:
+    rates = [m.learning_rate for m in metrics(run(settings(changed, warmup_ratio=0.5)))]
+    peak = 1e-2
+    assert rates[:5] == pytest.approx([peak * step / 5 for step in range(1, 6)])
+    assert rates[5:] == pytest.approx([peak, peak * 0.75, peak * 0.5, peak * 0.25])
+
+
+def test_weights_decay_as_the_job_asks(changed: Changed) -> None:
+    kept, decayed = (
+        run(settings(changed, folder=f"{FOLDER}/{decay}", weight_decay=decay))[-1]
+        for decay in (0.0, 1.0)
+    )
+    assert isinstance(kept, Finished)
+    assert isinstance(decayed, Finished)
+    blobs = changed().blobs
+    before, after = (
+        sum(float(weight.norm()) ** 2 for weight in weights(blobs, done.adapter).values())
+        for done in (kept, decayed)
+    )
+    assert after < 0.97 * before
+
+
+def test_a_resumed_job_keeps_its_warm_up_and_decay(changed: Changed) -> None:
+    asked = {"warmup_ratio": 0.8, "weight_decay": 0.5}
+    whole = run(settings(changed, folder=f"{FOLDER}/whole", **asked))
+    for value in carry_out(settings(changed, folder=f"{FOLDER}/1", **asked), Event()):
+        if isinstance(value, CheckpointSaved):
+            break
+    checkpoint = f"{FOLDER}/1/step-00000003"
+    resumed = run(settings(changed, folder=f"{FOLDER}/2", resume_from=checkpoint, **asked))
+    assert curve(resumed) == curve(whole)[3:]
+    assert isinstance(whole[-1], Finished)
+    assert isinstance(resumed[-1], Finished)
+    blobs = changed().blobs
+    for name, weight in weights(blobs, whole[-1].adapter).items():
+        assert torch.equal(weight, weights(blobs, resumed[-1].adapter)[name])
 
 
 def test_the_seed_makes_the_job(changed: Changed) -> None:

@@ -15,7 +15,8 @@ class Hyperparameters:
     """What a caller asked for. Ranges are OpenAI's (API reference, "Create fine-tuning job").
 
     `learning_rate` is ours: it replaces the base model's own rate, which
-    `learning_rate_multiplier` then multiplies.
+    `learning_rate_multiplier` then multiplies. `warmup_ratio` and `weight_decay` are LLM Engine's
+    (its documentation, "Fine-tuning").
 
     Raises:
         InvalidValue: a value is outside of its range.
@@ -25,6 +26,8 @@ class Hyperparameters:
     batch_size: int | Auto = "auto"
     learning_rate_multiplier: float | Auto = "auto"
     learning_rate: float | Auto = "auto"
+    warmup_ratio: float | Auto = "auto"
+    weight_decay: float | Auto = "auto"
 
     def __post_init__(self) -> None:
         """Refuse what is out of range, naming the range."""
@@ -32,6 +35,8 @@ class Hyperparameters:
         _whole("batch_size", self.batch_size, most=256)
         _positive("learning_rate_multiplier", self.learning_rate_multiplier)
         _positive("learning_rate", self.learning_rate)
+        _share("warmup_ratio", self.warmup_ratio)
+        _share("weight_decay", self.weight_decay)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +48,10 @@ class ResolvedHyperparameters:
     learning_rate_multiplier: float
     learning_rate: float
     """The peak rate, the multiplier already in it."""
+    warmup_ratio: float = 0.03
+    """The share of all steps over which the rate rises to its peak."""
+    weight_decay: float = 0.0
+    """Times the rate: the share of itself that a weight loses in a step."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +88,8 @@ def resolve(
         batch_size=_known(asked.batch_size, defaults.batch_size or auto_batch_size(n_examples)),
         learning_rate_multiplier=multiplier,
         learning_rate=_known(asked.learning_rate, defaults.learning_rate) * multiplier,
+        warmup_ratio=_known(asked.warmup_ratio, ResolvedHyperparameters.warmup_ratio),
+        weight_decay=_known(asked.weight_decay, ResolvedHyperparameters.weight_decay),
     )
 
 
@@ -121,3 +132,8 @@ def _whole(name: str, value: int | Auto, *, most: int) -> None:
 def _positive(name: str, value: float | Auto) -> None:
     if value != "auto" and not (value > 0 and math.isfinite(value)):
         raise InvalidValue(f'{name} is {value}; it must be "auto" or above 0', param=name)
+
+
+def _share(name: str, value: float | Auto) -> None:
+    if value != "auto" and not 0 <= value <= 1:
+        raise InvalidValue(f'{name} is {value}; it must be "auto" or from 0 to 1', param=name)

@@ -27,7 +27,8 @@ A LoRA adapter for `{base_model}`, made by supervised fine-tuning with Tunery.
 | epochs | {n_epochs} |
 | batch size | {batch_size} |
 | steps | {total_steps} |
-| learning rate | {learning_rate:g}, warm-up over 3 % of the steps, then linear to zero |
+| learning rate | {learning_rate:g}, warm-up over {warmup:g} % of the steps, then linear to zero |
+| weight decay | {weight_decay:g} |
 | seed | {seed} |
 | rank, alpha, dropout | {r}, {lora_alpha:g}, {lora_dropout:g} |
 | adapted layers | {targets} |
@@ -59,6 +60,8 @@ def model_card(request: RunRequest, adapter: Adapter, position: Position) -> str
         batch_size=position.batch_size,
         total_steps=position.total_steps,
         learning_rate=request.hyperparameters.learning_rate,
+        warmup=100 * request.hyperparameters.warmup_ratio,
+        weight_decay=request.hyperparameters.weight_decay,
         seed=position.seed,
         r=adapter.config.r,
         lora_alpha=adapter.config.lora_alpha,

@@ -56,9 +56,15 @@ class Training:
         return math.ceil(self.position.n_rows / self.position.batch_size)
 
     def rate(self, step: int) -> float:
-        """The learning rate of a step: warm-up over 3 %, then linear to zero."""
-        peak = self.request.hyperparameters.learning_rate
-        return learning_rate(step, n_steps=self.position.total_steps, peak=peak, decay="linear")
+        """The learning rate of a step: up over the warm-up, then linear to zero."""
+        asked = self.request.hyperparameters
+        return learning_rate(
+            step,
+            n_steps=self.position.total_steps,
+            peak=asked.learning_rate,
+            warmup=asked.warmup_ratio,
+            decay="linear",
+        )
 
     def steps(self) -> Iterator[list[Segment]]:
         """The segments of each step that is left."""
@@ -90,7 +96,7 @@ def prepare(request: RunRequest) -> tuple[Training, list[Note]]:
         base=base,
         chat=chat,
         adapter=adapter,
-        optimizer=AdamW(adapter),
+        optimizer=AdamW(adapter, weight_decay=request.hyperparameters.weight_decay),
         examples=examples,
         validation=validation,
         budget=Budget(_ROWS_ON_CUDA if base.device.type == "cuda" else _ROWS_ON_CPU),

@@ -74,9 +74,11 @@ def test_a_new_job_is_what_the_reference_shows(http: TestClient, world: World) -
 def test_numbers_take_the_place_of_auto_once_the_files_are_read(
     http: TestClient, world: World
 ) -> None:
-    job = create(http, world, x_tunery={"r": 4, "target_modules": ["q_proj"], "overlong": "drop"})
+    asked = {"r": 4, "target_modules": ["q_proj"], "overlong": "drop", "weight_decay": 0.1}
+    job = create(http, world, x_tunery=asked)
     assert job["hyperparameters"]["n_epochs"] == "auto"
-    assert job["x_tunery"]["learning_rate"] == "auto"
+    assert job["x_tunery"]["learning_rate"] == job["x_tunery"]["warmup_ratio"] == "auto"
+    assert job["x_tunery"]["weight_decay"] == 0.1
     validation = claimed(world.store)
     world.store.validated(validation.lease, GOOD)
     job = http.get(f"{JOBS}/{job['id']}").json()
@@ -90,6 +92,7 @@ def test_numbers_take_the_place_of_auto_once_the_files_are_read(
     own = job["x_tunery"]
     assert (own["learning_rate"], own["r"], own["lora_alpha"]) == (2e-4, 4, 32)
     assert (own["target_modules"], own["overlong"]) == (["q_proj"], "drop")
+    assert (own["warmup_ratio"], own["weight_decay"]) == (0.03, 0.0)
     assert (own["step"], own["total_steps"], own["engine"]) == (0, 100, "local")
 
 
@@ -148,6 +151,8 @@ def test_method_goes_before_hyperparameters_and_other_methods_beside_it_are_not_
         ({"x_tunery": {"lora_dropout": 1}}, "x_tunery.lora_dropout", "below 1"),
         ({"x_tunery": {"target_modules": "q_proj"}}, "x_tunery.target_modules", "all-linear"),
         ({"x_tunery": {"learning_rate": 0}}, "x_tunery.learning_rate", "above 0"),
+        ({"x_tunery": {"warmup_ratio": 2}}, "x_tunery.warmup_ratio", "from 0 to 1"),
+        ({"x_tunery": {"weight_decay": -1}}, "x_tunery.weight_decay", "from 0 to 1"),
         ({"x_tunery": {"engine": "moon"}}, "x_tunery.engine", "Engines here: local"),
         ({"x_tunery": {"overlong": "cut"}}, "x_tunery.overlong", "'error', 'drop' or 'truncate'"),
         ({"x_tunery": {"lora_alfa": 3}}, "x_tunery.lora_alfa", "did you mean 'lora_alpha'?"),

@@ -19,8 +19,11 @@ _PROBLEMS_IN_MESSAGE = 20
 
 # What the core calls by its own name travels in our one object on OpenAI's wire.
 _UNDER_X_TUNERY = frozenset(
-    {"engine", "learning_rate", "lora_alpha", "lora_dropout", "overlong", "r", "target_modules"}
-)
+    {
+        "engine", "learning_rate", "lora_alpha", "lora_dropout", "overlong", "r",
+        "target_modules", "warmup_ratio", "weight_decay",
+    }
+)  # fmt: skip
 
 _CLIENT_MUST_NOT_REPEAT = {"x-should-retry": "false"}
 

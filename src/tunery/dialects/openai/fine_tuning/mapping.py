@@ -169,9 +169,11 @@ def _method(body: schemas.CreateJob, own: schemas.XTunery) -> Supervised:
             batch_size=_known(asked.batch_size, "auto"),
             learning_rate_multiplier=_known(asked.learning_rate_multiplier, "auto"),
             learning_rate=_known(own.learning_rate, "auto"),
+            warmup_ratio=_known(own.warmup_ratio, "auto"),
+            weight_decay=_known(own.weight_decay, "auto"),
         )
     except InvalidValue as error:
-        if error.param == "learning_rate":
+        if error.param in schemas.X_TUNERY_KEYS:
             raise
         raise InvalidValue(error.message, param=f"{place}.{error.param}") from error
     return Supervised(hyperparameters=hyperparameters)
@@ -209,6 +211,8 @@ def _own(job: FineTuningJob) -> schemas.JobXTunery:
         total_steps=job.total_steps,
         engine=job.engine,
         learning_rate=known.learning_rate,
+        warmup_ratio=known.warmup_ratio,
+        weight_decay=known.weight_decay,
         r=job.lora.r,
         lora_alpha=job.lora.lora_alpha,
         lora_dropout=job.lora.lora_dropout,

@@ -105,6 +105,8 @@ class XTunery(BaseModel):
     dry_run: bool = False
     overlong: Overlong | None = None
     learning_rate: NumberOrAuto = None
+    warmup_ratio: NumberOrAuto = None
+    weight_decay: NumberOrAuto = None
     r: int | None = None
     lora_alpha: float | None = None
     lora_dropout: float | None = None
@@ -155,6 +157,8 @@ class JobXTunery(msgspec.Struct, frozen=True, kw_only=True):
     total_steps: int | msgspec.UnsetType | None
     engine: str
     learning_rate: float | Literal["auto"]
+    warmup_ratio: float | Literal["auto"]
+    weight_decay: float | Literal["auto"]
     r: int
     lora_alpha: float
     lora_dropout: float

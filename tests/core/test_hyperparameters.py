@@ -1,0 +1,30 @@
+"""What is asked becomes what is run with; what cannot be is refused by name."""
+
+import math
+from typing import Any
+
+import pytest
+
+from tunery.core.errors import InvalidValue
+from tunery.core.hyperparameters import Hyperparameters, TuningDefaults, resolve
+
+
+def test_auto_is_three_percent_of_warm_up_and_no_decay() -> None:
+    resolved = resolve(Hyperparameters(), n_examples=100, defaults=TuningDefaults())
+    assert (resolved.warmup_ratio, resolved.weight_decay) == (0.03, 0.0)
+
+
+def test_what_is_asked_is_run_with() -> None:
+    asked = Hyperparameters(warmup_ratio=0.5, weight_decay=0.001, learning_rate=0.01)
+    resolved = resolve(asked, n_examples=100, defaults=TuningDefaults())
+    assert (resolved.warmup_ratio, resolved.weight_decay) == (0.5, 0.001)
+    assert resolved.learning_rate == 0.01
+
+
+@pytest.mark.parametrize("name", ["warmup_ratio", "weight_decay"])
+@pytest.mark.parametrize("value", [-0.001, 1.5, math.nan, math.inf])
+def test_shares_are_from_0_to_1(name: str, value: float) -> None:
+    asked: dict[str, Any] = {name: value}
+    with pytest.raises(InvalidValue, match=f"{name} is .* from 0 to 1") as refused:
+        Hyperparameters(**asked)
+    assert refused.value.param == name
