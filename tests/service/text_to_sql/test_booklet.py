@@ -48,7 +48,7 @@ def told(messages: list[dict[str, str]]) -> list[str]:
 
 
 def test_where_there_is_room_all_tables_stand_in_their_own_order_with_samples() -> None:
-    messages = booklet(10_000).messages("Which staff?")
+    messages = booklet(10_000).asked("Which staff?").messages
     assert told(messages) == [table.table_name for table in SHOP]
     assert messages[0]["content"].startswith("Answer with one SQLite query.\nTables:\ncustomers(")
     assert "\n-- 1 | Ada | Oslo\n" in messages[0]["content"]
@@ -56,35 +56,37 @@ def test_where_there_is_room_all_tables_stand_in_their_own_order_with_samples() 
 
 
 def test_a_small_context_gets_no_samples() -> None:
-    assert "Ada" not in booklet(4_000).messages("Which customers?")[0]["content"]
+    assert "Ada" not in booklet(4_000).asked("Which customers?").messages[0]["content"]
 
 
 def test_what_the_administrator_wants_heeded_stands_before_the_tables() -> None:
-    system = booklet(10_000, instructions=["Never show\n names.", "Be brief."]).messages("x?")[0]
+    system = (
+        booklet(10_000, instructions=["Never show\n names.", "Be brief."]).asked("x?").messages[0]
+    )
     assert system["content"].startswith(
         "Answer with one SQLite query.\nHeed this:\n- Never show names.\n- Be brief.\nTables:\n"
     )
 
 
 def test_training_says_the_same_as_asking_and_the_answer() -> None:
-    asked = booklet(10_000).messages("Which staff?")
-    taught = booklet(10_000).messages("Which staff?", known_tables={"staff"}, sql="SELECT 1")
+    asked = booklet(10_000).asked("Which staff?").messages
+    taught = booklet(10_000).asked("Which staff?", known_tables={"staff"}, sql="SELECT 1").messages
     assert taught == [*asked, {"role": "assistant", "content": "SELECT 1"}]
 
 
 def test_with_less_room_all_tables_are_told_of_in_fewer_words() -> None:
-    system = booklet(1_300).messages("Which order is paid?")[0]["content"]
+    system = booklet(1_300).asked("Which order is paid?").messages[0]["content"]
     assert told([{"content": system}]) == [table.table_name for table in SHOP]
     assert "paid" not in system
 
 
 def test_with_little_room_the_tables_that_matter_stand_there_in_the_databases_order() -> None:
-    messages = booklet(600).messages("At which desk do staff sit who know customers?")
+    messages = booklet(600).asked("At which desk do staff sit who know customers?").messages
     assert told(messages) == ["customers", "staff"]
 
 
 def test_the_tables_that_the_answer_names_are_told_of_whatever_the_question_says() -> None:
-    taught = booklet(600).messages("Which customers?", known_tables={"staff"}, sql="SELECT 1")
+    taught = booklet(600).asked("Which customers?", known_tables={"staff"}, sql="SELECT 1").messages
     assert "staff" in told(taught)
 
 
@@ -98,7 +100,9 @@ def test_a_table_that_is_too_long_loses_categories_then_comments_then_columns() 
 
     def system(budget: int) -> str:
         told_of = booklet(4 * budget, [one])
-        return told_of.messages("?", known_tables=["wide"], sql="SELECT column_7")[0]["content"]
+        return told_of.asked("?", known_tables=["wide"], sql="SELECT column_7").messages[0][
+            "content"
+        ]
 
     lengths = [len(table_as_text(one, detail, dialect="sqlite")) for detail in Detail]
     full, commented, bare, narrow = map(system, [*lengths, 250])
@@ -113,19 +117,19 @@ def test_a_table_that_is_too_long_loses_categories_then_comments_then_columns() 
 def test_what_does_not_fit_even_so_is_refused_by_name() -> None:
     sql = "SELECT " + ", ".join(f"column_{n}" for n in range(30))
     with pytest.raises(InvalidValue, match=r"\(wide\) have \d+ tokens even in fewest") as refused:
-        booklet(1_000, [wide(30)]).messages("?", known_tables=["wide"], sql=sql)
+        booklet(1_000, [wide(30)]).asked("?", known_tables=["wide"], sql=sql)
     assert refused.value.code == "context_length_exceeded"
 
 
 def test_a_question_longer_than_the_context_is_refused() -> None:
     with pytest.raises(InvalidValue, match="context is 1000"):
-        booklet(1_000).messages("why " * 250)
+        booklet(1_000).asked("why " * 250)
 
 
 def test_a_long_question_takes_room_from_the_tables_and_never_from_the_answer() -> None:
     context = 3_000
     question = "Which staff? " * 170
-    messages = booklet(context).messages(question)
+    messages = booklet(context).asked(question).messages
     n_tokens = sum(len(message["content"]) for message in messages)
     assert "staff" in told(messages)
     assert len(told(messages)) < len(SHOP)
@@ -138,7 +142,7 @@ def test_a_database_without_scanned_tables_cannot_be_asked_about() -> None:
 
 
 def test_a_model_that_does_not_say_its_context_has_an_ordinary_one() -> None:
-    assert "Ada" in booklet(None).messages("Which customers?")[0]["content"]
+    assert "Ada" in booklet(None).asked("Which customers?").messages[0]["content"]
 
 
 def test_every_text_is_measured_once_and_all_tables_in_one_call() -> None:
@@ -148,7 +152,7 @@ def test_every_text_is_measured_once_and_all_tables_in_one_call() -> None:
     n_calls = len(generator.measured)
     lengths.learn(["Which staff?", "Which customers?", "SELECT 1", "Which staff?"])
     for question in ("Which staff?", "Which customers?"):
-        made.messages(question, sql="SELECT 1")
+        made.asked(question, sql="SELECT 1")
     assert n_calls == 1 or (n_calls == 2 and not generator.measured[1])
     assert len(generator.measured) <= n_calls + 1
     every = [text for call in generator.measured for text in call]
@@ -162,4 +166,4 @@ def test_much_text_is_measured_in_several_calls() -> None:
 
 
 def test_staff_alone_is_described_by_name() -> None:
-    assert told(booklet(4_000, [STAFF]).messages("Who?")) == ["staff"]
+    assert told(booklet(4_000, [STAFF]).asked("Who?").messages) == ["staff"]

@@ -8,6 +8,7 @@ nothing but the tables' words tells the model which of them to use.
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 
 from tunery.core.errors import InvalidValue
@@ -33,6 +34,15 @@ _TEMPLATE_TOKENS = 64
 _DATABASES = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}
 
 Messages = list[dict[str, str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """A question as a model gets it."""
+
+    messages: Messages
+    n_tokens: int
+    """About: of all messages, without what the chat template puts around them."""
 
 
 def longest_answer(context: int) -> int:
@@ -79,9 +89,9 @@ class Booklet:
         """How many tables there are to choose from."""
         return len(self._tables)
 
-    def messages(
+    def asked(
         self, question: str, *, known_tables: Collection[str] = (), sql: str | None = None
-    ) -> Messages:
+    ) -> Asked:
         """The system and the user message; with `sql`, also the assistant's that gives it.
 
         `known_tables`, as the SQL names them, are told of in any case.
@@ -90,15 +100,20 @@ class Booklet:
             InvalidValue: the question, the answer and the tables that must be there do not fit
                 into the base model's context.
         """
+        self._lengths.learn([question] if sql is None else [question, sql])
         known = [at for at, table in enumerate(self._tables) if is_named(table, known_tables)]
         room = self._room(question, sql)
         written = self._chosen(question, known, sql, room)
-        system = self._head + "".join(written[at] for at in sorted(written))
+        system = self._head + "".join(text for at in sorted(written) for text in written[at])
         messages = [
             {"role": "system", "content": system.rstrip("\n")},
             {"role": "user", "content": question},
         ]
-        return messages if sql is None else [*messages, {"role": "assistant", "content": sql}]
+        parts = [self._head, question, *chain(*written.values())]
+        if sql is not None:
+            messages.append({"role": "assistant", "content": sql})
+            parts.append(sql)
+        return Asked(messages=messages, n_tokens=sum(self._lengths[part] for part in parts))
 
     def _room(self, question: str, sql: str | None) -> int:
         """How many tokens the tables may have."""
@@ -119,8 +134,8 @@ class Booklet:
 
     def _chosen(
         self, question: str, known: Sequence[int], sql: str | None, room: int
-    ) -> Mapping[int, str]:
-        """The texts of the tables that are told of, by their places."""
+    ) -> Mapping[int, Sequence[str]]:
+        """What is told of the tables that are told of, by their places."""
         ranked = self._relevance.ranked(question, frozenset(known))
         # Where nothing is known, the table that matters most must be there.
         needed = known or ranked[:1]
@@ -169,14 +184,14 @@ class Booklet:
 
     def _with_samples(
         self, question: str, chosen: Mapping[int, str], room: int
-    ) -> Mapping[int, str]:
+    ) -> Mapping[int, Sequence[str]]:
+        written = {at: [text] for at, text in chosen.items()}
         if self._detail is not Detail.FULL or self._budget < LEAST_FOR_SAMPLES:
-            return chosen
-        written = dict(chosen)
+            return written
         # By the question alone: what the answer names must not be seen from what has samples.
         for at in self._relevance.ranked(question):
             if at in written and self._lengths[self._samples[at]] <= room:
-                written[at] += self._samples[at]
+                written[at].append(self._samples[at])
                 room -= self._lengths[self._samples[at]]
         return written
 

@@ -33,7 +33,7 @@ class Questions:
             Unavailable: tokens cannot be counted now.
         """
         booklet = self.booklet(connection, lengths=self.lengths(base), schemas=schemas)
-        return booklet.messages(question, known_tables=known_tables)
+        return booklet.asked(question, known_tables=known_tables).messages
 
     def lengths(self, base: BaseModel) -> Lengths:
         """How long texts are for `base`."""

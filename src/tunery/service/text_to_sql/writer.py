@@ -40,6 +40,7 @@ class SqlWriter:
         *,
         base: BaseModel,
         adapter: str | None,
+        max_tokens: int = LONGEST_ANSWER,
         wanted: Callable[[], bool] = lambda: True,
     ) -> Written:
         """What `base`, through the adapter under that blob key, answers to `messages`.
@@ -52,7 +53,7 @@ class SqlWriter:
             location=base.location,
             adapter=None if adapter is None else str(self._blobs.path(adapter)),
             messages=[dict(message) for message in messages],
-            max_tokens=LONGEST_ANSWER,
+            max_tokens=max_tokens,
             temperature=0.0,
         )
         texts: list[str] = []
