@@ -1,0 +1,112 @@
+"""What requests and answers of all resources hold: ids, metadata, secrets, times, pages."""
+
+import math
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import Query
+from pydantic import AfterValidator, BaseModel, ConfigDict, PlainSerializer, SecretStr
+
+from tunery.core.errors import InvalidValue
+from tunery.core.pages import NumberedPage
+from tunery.dialects.fields import Text
+
+LARGEST_METADATA = 64 * 1024
+_DEEPEST_METADATA = 32
+_LAST_PAGE = 1_000_000
+_LONGEST_PAGE = 10_000
+
+_OBJECT_ID = re.compile(r"[0-9a-fA-F]{24}")
+
+
+class Body(BaseModel):
+    """The base of every request body; fields that nobody knows are ignored, as the engine does."""
+
+    model_config = ConfigDict(coerce_numbers_to_str=True, hide_input_in_errors=True)
+
+
+def is_object_id(text: str) -> bool:
+    """Whether `text` is an id as MongoDB makes them."""
+    return _OBJECT_ID.fullmatch(text) is not None
+
+
+def read_object_id(text: str) -> str:
+    """The id that a path names.
+
+    Raises:
+        InvalidValue: it is none.
+    """
+    if not is_object_id(text):
+        raise InvalidValue(
+            f"{text!r} is not a valid ObjectId; it must be 24 hexadecimal digits",
+            code="invalid_object_id",
+        )
+    return text.lower()
+
+
+def stamped(time: datetime) -> str:
+    """A time as the engine writes it: ISO text with `+00:00`."""
+    return time.isoformat()
+
+
+def page(
+    page: Annotated[int, Query(ge=1, le=_LAST_PAGE)] = 1,
+    limit: Annotated[int, Query(ge=1, le=_LONGEST_PAGE)] = 10,
+) -> NumberedPage:
+    """The page that a query asks for."""
+    return NumberedPage(number=page, limit=limit)
+
+
+def _object_id(text: str) -> str:
+    if not is_object_id(text):
+        raise ValueError("Must be a valid ObjectId")
+    return text.lower()
+
+
+def _secret(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value().strip().isprintable():
+        raise ValueError("must not hold characters that cannot be printed")
+    return value
+
+
+def _metadata(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    _check_depth(value, _DEEPEST_METADATA)
+    try:
+        size = len(msgspec.json.encode(value))
+    except UnicodeEncodeError as error:
+        raise ValueError("holds half of a surrogate pair, which is no character") from error
+    if size > LARGEST_METADATA:
+        raise ValueError(f"must not be larger than {LARGEST_METADATA} bytes as JSON")
+    return value
+
+
+def _check_depth(value: object, levels: int) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("must not hold NaN or Infinity, which are not JSON")
+    if not isinstance(value, dict | list):
+        return
+    if levels == 0:
+        raise ValueError(f"must not be nested more than {_DEEPEST_METADATA} levels deep")
+    for each in value.values() if isinstance(value, dict) else value:
+        _check_depth(each, levels - 1)
+
+
+ObjectId = Annotated[Text, AfterValidator(_object_id)]
+"""An id in a body or query: 24 hexadecimal digits."""
+
+Metadata = Annotated[dict[str, Any], AfterValidator(_metadata)]
+"""A free map."""
+
+SecretText = Annotated[
+    SecretStr, AfterValidator(_secret), PlainSerializer(lambda _: None, return_type=None)
+]
+"""What is never repeated: null where the request is shown again."""
+
+
+class UpdateMetadata(Body):
+    """The body of every call that replaces metadata, whole."""
+
+    metadata: Metadata | None = None

@@ -1,0 +1,1 @@
+"""Jobs that are made from golden records."""

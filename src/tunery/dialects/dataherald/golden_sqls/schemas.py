@@ -1,0 +1,43 @@
+"""Golden SQL on the wire."""
+
+from collections.abc import Mapping
+from typing import Annotated
+
+import msgspec
+from pydantic import Field
+
+from tunery.dialects.dataherald.fields import Body, Metadata, ObjectId
+from tunery.dialects.fields import Text
+
+MOST_AT_ONCE = 10_000
+_SHORTEST = 3
+_LONGEST = 32_768
+
+
+class GoldenSqlRequest(Body):
+    """A question with its SQL."""
+
+    db_connection_id: ObjectId
+    prompt_text: Annotated[Text, Field(min_length=_SHORTEST, max_length=_LONGEST)]
+    sql: Annotated[Text, Field(min_length=_SHORTEST, max_length=_LONGEST)]
+    metadata: Metadata | None = None
+
+
+GoldenSqlRequests = Annotated[list[GoldenSqlRequest], Field(max_length=MOST_AT_ONCE)]
+
+
+class GoldenSqlResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """A golden record."""
+
+    id: str
+    db_connection_id: str
+    prompt_text: str
+    sql: str
+    metadata: Mapping[str, object] | None
+    created_at: str
+
+
+class Deleted(msgspec.Struct, frozen=True, kw_only=True):
+    """What a delete answers, whether or not there was anything."""
+
+    status: bool = True

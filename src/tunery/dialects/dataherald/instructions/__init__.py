@@ -1,0 +1,1 @@
+"""What every SQL of a database should heed."""

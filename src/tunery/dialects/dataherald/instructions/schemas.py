@@ -1,0 +1,43 @@
+"""Instructions on the wire."""
+
+from collections.abc import Mapping
+from typing import Annotated
+
+import msgspec
+from pydantic import Field
+
+from tunery.dialects.dataherald.fields import Body, Metadata, ObjectId
+from tunery.dialects.fields import Text
+
+_Instruction = Annotated[Text, Field(min_length=3, max_length=32_768)]
+
+
+class InstructionRequest(Body):
+    """A new instruction."""
+
+    instruction: _Instruction
+    db_connection_id: ObjectId
+    metadata: Metadata | None = None
+
+
+class UpdateInstruction(Body):
+    """An instruction in other words."""
+
+    instruction: _Instruction
+    metadata: Metadata | None = None
+
+
+class InstructionResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """An instruction."""
+
+    id: str
+    db_connection_id: str
+    instruction: str
+    metadata: Mapping[str, object] | None
+    created_at: str
+
+
+class Deleted(msgspec.Struct, frozen=True, kw_only=True):
+    """What a delete answers."""
+
+    status: str = "success"

@@ -1,0 +1,1 @@
+"""SQL written for prompts, and the rows that it gives."""

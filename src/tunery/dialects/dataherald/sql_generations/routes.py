@@ -1,0 +1,115 @@
+"""`/api/v1/sql-generations`, and the paths under `/api/v1/prompts` that make them."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+
+from tunery.core.errors import InvalidValue
+from tunery.core.text_to_sql import SqlGeneration
+from tunery.dialects.answers import answer
+from tunery.dialects.dataherald.errors import DataheraldRoute, service_errors
+from tunery.dialects.dataherald.fields import UpdateMetadata
+from tunery.dialects.dataherald.prompts import mapping as prompts
+from tunery.dialects.dataherald.sql_generations.mapping import to_core, to_wire
+from tunery.dialects.dataherald.sql_generations.rows import as_csv, as_objects
+from tunery.dialects.dataherald.sql_generations.schemas import (
+    PromptSqlGenerationRequest,
+    SqlGenerationRequest,
+)
+from tunery.dialects.route import caller, services
+from tunery.service.text_to_sql.sql_generations import MOST_ROWS
+
+under_prompts = APIRouter(route_class=DataheraldRoute, tags=["SQL generations"])
+"""The routes that make SQL generations."""
+
+router = APIRouter(route_class=DataheraldRoute, tags=["SQL generations"])
+
+_FAILED = "sql_generation_not_created"
+
+
+@under_prompts.post("/sql-generations", status_code=201)
+def ask(request: Request, body: PromptSqlGenerationRequest) -> Response:
+    """Ask a new question, and let a model write SQL for it."""
+    with service_errors(body, otherwise=_FAILED):
+        try:
+            generated = services(request).text_to_sql.sql_generations.ask(
+                caller(request), prompts.to_core(body.prompt), to_core(body)
+            )
+        except InvalidValue as error:
+            raise _malformed(error) from error
+    return _generation(generated, status=201)
+
+
+@under_prompts.post("/{prompt_id}/sql-generations", status_code=201)
+def create(request: Request, prompt_id: str, body: SqlGenerationRequest) -> Response:
+    """Let a model write SQL for a prompt, or bring some; it is checked and tried out."""
+    with service_errors(body, otherwise=_FAILED):
+        try:
+            generated = services(request).text_to_sql.sql_generations.create(
+                caller(request), prompt_id, to_core(body)
+            )
+        except InvalidValue as error:
+            raise _malformed(error) from error
+    return _generation(generated, status=201)
+
+
+@router.get("")
+def list_generations(request: Request, prompt_id: str | None = None) -> Response:
+    """List the project's SQL generations, or those of a prompt, oldest first."""
+    generations = services(request).text_to_sql.sql_generations.list(
+        caller(request), prompt_id=(prompt_id or "").lower() or None
+    )
+    return answer([to_wire(generated) for generated in generations])
+
+
+@router.get("/{sql_generation_id}")
+def retrieve(request: Request, sql_generation_id: str) -> Response:
+    """Retrieve an SQL generation."""
+    generations = services(request).text_to_sql.sql_generations
+    return _generation(generations.get(caller(request), sql_generation_id))
+
+
+@router.put("/{sql_generation_id}")
+def update(request: Request, sql_generation_id: str, body: UpdateMetadata) -> Response:
+    """Replace the metadata of an SQL generation."""
+    generations = services(request).text_to_sql.sql_generations
+    return _generation(generations.set_metadata(caller(request), sql_generation_id, body.metadata))
+
+
+@router.get("/{sql_generation_id}/execute")
+def execute(
+    request: Request,
+    sql_generation_id: str,
+    max_rows: Annotated[int, Query(ge=1, le=MOST_ROWS)] = 100,
+) -> Response:
+    """The rows that the SQL gives now, up to `max_rows`, each an object."""
+    rows = services(request).text_to_sql.sql_generations.execute(
+        caller(request), sql_generation_id, max_rows=max_rows
+    )
+    return answer(as_objects(rows))
+
+
+@router.get("/{sql_generation_id}/csv-file")
+def csv_file(request: Request, sql_generation_id: str) -> Response:
+    """All rows that the SQL gives now, as a file."""
+    rows = services(request).text_to_sql.sql_generations.execute(caller(request), sql_generation_id)
+    if rows.truncated:
+        raise InvalidValue(
+            f"The result has more than {MOST_ROWS:,} rows, which is more than a file may have; "
+            "let the SQL give fewer"
+        )
+    named = {"content-disposition": f'attachment; filename="{sql_generation_id.lower()}.csv"'}
+    return Response(as_csv(rows), media_type="text/csv", headers=named)
+
+
+def _generation(generated: SqlGeneration, *, status: int = 200) -> Response:
+    return answer(to_wire(generated), status=status)
+
+
+def _malformed(error: InvalidValue) -> InvalidValue | RequestValidationError:
+    """SQL that came along and does not parse is a fault of the body; the rest stays what it is."""
+    if error.code != "invalid_sql":
+        return error
+    fault = {"type": "value_error", "loc": ("body", "sql"), "msg": error.message}
+    return RequestValidationError([fault])
