@@ -1,12 +1,12 @@
 """Finetunings in Dataherald's words, and back."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import cast
 
 from tunery.core.hyperparameters import Hyperparameters
 from tunery.core.job import FineTuningJob, JobStatus
 from tunery.core.progress import Evaluated, Score
-from tunery.dialects.dataherald.fields import naive
 from tunery.dialects.dataherald.finetunings import schemas
 from tunery.dialects.dataherald.finetunings.parameters import from_text, to_text
 from tunery.service.text_to_sql.finetunings import DOOR, NewFinetuning
@@ -75,7 +75,7 @@ def to_wire(job: FineTuningJob) -> schemas.FinetuningResponse:
         finetuning_file_id=job.training_file,
         finetuning_job_id=job.id,
         model_id=job.fine_tuned_model,
-        created_at=naive(job.created_at),
+        created_at=_naive(job.created_at),
         golden_records=records,
         golden_sqls=records,
         metadata=cast(Mapping[str, object] | None, echo.get("metadata", job.metadata)),
@@ -86,6 +86,11 @@ def to_wire(job: FineTuningJob) -> schemas.FinetuningResponse:
 def short_id(job_id: str) -> str:
     """A job's id as this door writes it: its clients take nothing but 24 hexadecimal digits."""
     return job_id.removeprefix("ftjob-")
+
+
+def _naive(moment: datetime) -> str:
+    """A time as finetunings alone have it here: UTC, but without saying so."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
 
 
 def _error(job: FineTuningJob) -> str | None:
