@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import cast
 
 import uvicorn
 from fastapi import FastAPI
@@ -20,7 +21,16 @@ from tunery.bases.catalog import FolderCatalog, hugging_face_cache
 from tunery.blobs.folder import FolderBlobs
 from tunery.connections import BoundedHttp
 from tunery.core.errors import TuneryError
-from tunery.core.ports import Blobs, Catalog, Clock, Engine, Generator, Store
+from tunery.core.ports import (
+    Blobs,
+    Catalog,
+    Clock,
+    Databases,
+    Engine,
+    Generator,
+    Sealer,
+    Store,
+)
 from tunery.dialects import DIALECTS, answer_http_exception, health
 from tunery.engines import ENGINES
 from tunery.first_start import first_key
@@ -36,7 +46,12 @@ from tunery.service.jobs import Jobs
 from tunery.service.keys import Keys
 from tunery.service.models import Models
 from tunery.service.routing import Routing
-from tunery.service.services import Services
+from tunery.service.services import Services, TextToSql
+from tunery.service.text_to_sql.connected import ConnectedDatabases
+from tunery.service.text_to_sql.connections import Connections
+from tunery.service.text_to_sql.golden_records import GoldenRecords
+from tunery.service.text_to_sql.instructions import Instructions
+from tunery.service.text_to_sql.tables import Tables
 from tunery.settings import Settings
 from tunery.store.sqlite import open_store as open_sqlite
 from tunery.worker.loop import Worker
@@ -123,6 +138,7 @@ def build(settings: Settings) -> Wired:
         routing=routing,
         generation=Generation(models, blobs, generator),
         health=Health(store, engines),
+        text_to_sql=_text_to_sql(store, clock),
         reads_in_place=reads_in_place,
     )
     return Wired(
@@ -222,6 +238,20 @@ def _engines(settings: Settings, blobs: Blobs, catalog: Catalog) -> dict[str, En
 def _routing(settings: Settings) -> Routing:
     accounts = {name: account.kind for name, account in settings.accounts.items()}
     return Routing(engines=ENGINES, accounts=accounts, routes=settings.routes)
+
+
+def _text_to_sql(store: Store, clock: Clock) -> TextToSql:
+    databases, sealer = cast(Databases, None), cast(Sealer, None)
+    connected = ConnectedDatabases(databases, sealer)
+    tables = Tables(store, connected, clock)
+    return TextToSql(
+        connections=Connections(
+            store=store, databases=connected, sealer=sealer, tables=tables, clock=clock
+        ),
+        tables=tables,
+        golden_records=GoldenRecords(store, clock),
+        instructions=Instructions(store, clock),
+    )
 
 
 def _open_store(settings: Settings, clock: Clock) -> tuple[Store, bool]:

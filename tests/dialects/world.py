@@ -7,6 +7,7 @@ from pathlib import Path
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 
+from tests.dialects.databases import HidingSealer, ScriptedDatabases
 from tests.store.values import (
     FINISHED,
     GOOD,
@@ -37,7 +38,12 @@ from tunery.service.jobs import Jobs
 from tunery.service.keys import Keys
 from tunery.service.models import Models
 from tunery.service.routing import Routing
-from tunery.service.services import Services
+from tunery.service.services import Services, TextToSql
+from tunery.service.text_to_sql.connected import ConnectedDatabases
+from tunery.service.text_to_sql.connections import Connections
+from tunery.service.text_to_sql.golden_records import GoldenRecords
+from tunery.service.text_to_sql.instructions import Instructions
+from tunery.service.text_to_sql.tables import Tables
 from tunery.store.memory import MemoryStore
 
 REPORT = Preflight(
@@ -113,6 +119,7 @@ class World:
     store: MemoryStore
     clock: MovableClock
     generator: ScriptedGenerator
+    databases: ScriptedDatabases
     services: Services
     app: FastAPI
 
@@ -142,7 +149,7 @@ def make_world(folder: Path) -> World:
     store = MemoryStore(clock)
     for caller in (OURS, THEIRS):
         store.add_project(caller, first_key(caller))
-    blobs = FolderBlobs(folder)
+    blobs, databases = FolderBlobs(folder), ScriptedDatabases()
     engines = {"local": ScriptedEngine([FINISHED], report=REPORT)}
     routing = Routing(
         engines=engines, accounts={"openai-main": "local"}, routes={"org/*": "openai-main"}
@@ -164,6 +171,7 @@ def make_world(folder: Path) -> World:
         routing=routing,
         generation=Generation(models, blobs, generator),
         health=Health(store, engines),
+        text_to_sql=_text_to_sql(store, databases, clock),
         reads_in_place=True,
     )
     app = FastAPI(redirect_slashes=False)
@@ -171,4 +179,27 @@ def make_world(folder: Path) -> World:
     for router in DIALECTS:
         app.include_router(router)
     app.add_exception_handler(HTTPException, answer_http_exception)
-    return World(store=store, clock=clock, generator=generator, services=services, app=app)
+    return World(
+        store=store,
+        clock=clock,
+        generator=generator,
+        databases=databases,
+        services=services,
+        app=app,
+    )
+
+
+def _text_to_sql(
+    store: MemoryStore, databases: ScriptedDatabases, clock: MovableClock
+) -> TextToSql:
+    sealer = HidingSealer()
+    connected = ConnectedDatabases(databases, sealer)
+    tables = Tables(store, connected, clock)
+    return TextToSql(
+        connections=Connections(
+            store=store, databases=connected, sealer=sealer, tables=tables, clock=clock
+        ),
+        tables=tables,
+        golden_records=GoldenRecords(store, clock),
+        instructions=Instructions(store, clock),
+    )

@@ -9,6 +9,20 @@ from tunery.service.jobs import Jobs
 from tunery.service.keys import Keys
 from tunery.service.models import Models
 from tunery.service.routing import Routing
+from tunery.service.text_to_sql.connections import Connections
+from tunery.service.text_to_sql.golden_records import GoldenRecords
+from tunery.service.text_to_sql.instructions import Instructions
+from tunery.service.text_to_sql.tables import Tables
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextToSql:
+    """From a database to a model that answers questions with SQL."""
+
+    connections: Connections
+    tables: Tables
+    golden_records: GoldenRecords
+    instructions: Instructions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,5 +36,6 @@ class Services:
     routing: Routing
     generation: Generation
     health: Health
+    text_to_sql: TextToSql
     reads_in_place: bool
     """Whether a read by key may run on the event loop: true where it costs less than a thread."""
