@@ -59,3 +59,20 @@ def test_an_account_with_a_key_that_is_not_known_is_refused(tmp_path: Path) -> N
         Settings(home=tmp_path)
 
     assert "secret" not in str(refused.value)
+
+
+def test_hosts_are_listed_with_commas_in_a_variable_and_as_a_list_in_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tunery.toml").write_text('allow_hosts = ["db.internal", "10.0.0.0/8"]\n')
+    assert Settings(home=tmp_path).allow_hosts == ["db.internal", "10.0.0.0/8"]
+
+    monkeypatch.setenv("TUNERY_ALLOW_HOSTS", " other.internal, ::1 ,")
+    assert Settings(home=tmp_path).allow_hosts == ["other.internal", "::1"]
+
+    monkeypatch.setenv("TUNERY_ALLOW_HOSTS", "")
+    assert Settings(home=tmp_path).allow_hosts == []
+
+
+def test_the_secret_key_is_not_shown_with_the_other_settings(tmp_path: Path) -> None:
+    assert "secret!" not in repr(Settings(home=tmp_path, secret_key="secret!" * 6))

@@ -4,12 +4,13 @@
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -30,6 +31,13 @@ class Account(BaseModel):
 
     kind: str
     """What is behind it: `local`, another name for this machine."""
+
+
+def _listed(value: object) -> object:
+    """A list out of text with commas, which is how a variable gives it."""
+    if not isinstance(value, str):
+        return value
+    return [item.strip() for item in value.split(",") if item.strip()]
 
 
 class Settings(BaseSettings):
@@ -73,6 +81,17 @@ class Settings(BaseSettings):
 
     text_model: str = "tiny-chat"
     """The base model of jobs and questions that name none."""
+
+    sqlite_folder: Path | None = None
+    """The one folder from which database connections may open SQLite files; unset: none."""
+
+    allow_hosts: Annotated[list[str], NoDecode, BeforeValidator(_listed)] = Field(
+        default_factory=list
+    )
+    """Private hosts and networks (and folders of sockets) that databases may lie on, by commas."""
+
+    secret_key: str | None = Field(default=None, repr=False)
+    """Seals what is secret in the database: base64 of 32 bytes; unset: made in the home folder."""
 
     max_file_bytes: int = Field(default=8 * 1024**3, gt=0)
     """The largest file that can be uploaded, in bytes."""
