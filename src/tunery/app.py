@@ -47,11 +47,21 @@ from tunery.service.keys import Keys
 from tunery.service.models import Models
 from tunery.service.routing import Routing
 from tunery.service.services import Services, TextToSql
+from tunery.service.text_to_sql.attempts import Attempts
 from tunery.service.text_to_sql.connected import ConnectedDatabases
 from tunery.service.text_to_sql.connections import Connections
+from tunery.service.text_to_sql.finetunings import Finetunings
+from tunery.service.text_to_sql.exam import SqlExaminer
 from tunery.service.text_to_sql.golden_records import GoldenRecords
 from tunery.service.text_to_sql.instructions import Instructions
+from tunery.service.text_to_sql.prompts import Prompts
+from tunery.service.text_to_sql.questions import Questions
+from tunery.service.text_to_sql.sql_generations import SqlGenerations
+from tunery.service.text_to_sql.questions import Questions
 from tunery.service.text_to_sql.tables import Tables
+from tunery.service.text_to_sql.training_set import GoldenTrainingSets
+from tunery.service.text_to_sql.writer import SqlWriter
+from tunery.service.text_to_sql.writer import SqlWriter
 from tunery.settings import Settings
 from tunery.store.sqlite import open_store as open_sqlite
 from tunery.worker.loop import Worker
@@ -108,37 +118,55 @@ def build(settings: Settings) -> Wired:
         folders=settings.models, aliases=settings.aliases, cache=hugging_face_cache()
     )
     engines = _engines(settings, blobs, catalog)
+    generator = ChildGenerator(threads=settings.threads)
+    asking = _asking(store, blobs, generator, clock)
     worker = Worker(
         store=store,
         engines=engines,
         catalog=catalog,
         blobs=blobs,
         clock=clock,
+        training_sets=GoldenTrainingSets(
+            store=store,
+            tables=asking.tables,
+            databases=asking.databases,
+            questions=asking.questions,
+            catalog=catalog,
+            blobs=blobs,
+        ),
+        examiner=SqlExaminer(
+            store=store,
+            databases=asking.databases,
+            questions=asking.questions,
+            writer=asking.writer,
+            catalog=catalog,
+            blobs=blobs,
+        ),
         owner=f"{socket.gethostname()}:{os.getpid()}",
         slots=settings.concurrent_jobs,
         lease_s=settings.lease_seconds,
     )
     run_folders = RunFolders(store, blobs)
     models = Models(store, catalog, run_folders, routing)
-    generator = ChildGenerator(threads=settings.threads)
+    jobs = Jobs(
+        store=store,
+        catalog=catalog,
+        models=models,
+        engines=engines,
+        clock=clock,
+        wake=worker.wake,
+        routing=routing,
+        text_model=settings.text_model,
+    )
     services = Services(
         keys=Keys(store, clock),
         files=Files(store, blobs, clock, max_file_bytes=settings.max_file_bytes),
-        jobs=Jobs(
-            store=store,
-            catalog=catalog,
-            models=models,
-            engines=engines,
-            clock=clock,
-            wake=worker.wake,
-            routing=routing,
-            text_model=settings.text_model,
-        ),
+        jobs=jobs,
         models=models,
         routing=routing,
         generation=Generation(models, blobs, generator),
         health=Health(store, engines),
-        text_to_sql=_text_to_sql(store, clock),
+        text_to_sql=_text_to_sql(settings, store, blobs, generator, jobs, models, clock),
         reads_in_place=reads_in_place,
     )
     return Wired(
@@ -240,15 +268,39 @@ def _routing(settings: Settings) -> Routing:
     return Routing(engines=ENGINES, accounts=accounts, routes=settings.routes)
 
 
-def _text_to_sql(store: Store, clock: Clock) -> TextToSql:
+@dataclass(frozen=True, kw_only=True)
+class _Asking:
+    """What it takes to ask models about databases, for callers and for jobs alike."""
+
+    sealer: Sealer
+    databases: ConnectedDatabases
+    tables: Tables
+    questions: Questions
+    writer: SqlWriter
+
+
+def _asking(store: Store, blobs: Blobs, generator: Generator, clock: Clock) -> _Asking:
     databases, sealer = cast(Databases, None), cast(Sealer, None)
     connected = ConnectedDatabases(databases, sealer)
-    tables = Tables(store, connected, clock)
+    return _Asking(
+        sealer=sealer,
+        databases=connected,
+        tables=Tables(store, connected, clock),
+        questions=Questions(store, generator),
+        writer=SqlWriter(blobs, generator),
+    )
+
+
+def _text_to_sql(asking: _Asking, store: Store, clock: Clock) -> TextToSql:
     return TextToSql(
         connections=Connections(
-            store=store, databases=connected, sealer=sealer, tables=tables, clock=clock
+            store=store,
+            databases=asking.databases,
+            sealer=asking.sealer,
+            tables=asking.tables,
+            clock=clock,
         ),
-        tables=tables,
+        tables=asking.tables,
         golden_records=GoldenRecords(store, clock),
         instructions=Instructions(store, clock),
     )

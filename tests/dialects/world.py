@@ -39,11 +39,17 @@ from tunery.service.keys import Keys
 from tunery.service.models import Models
 from tunery.service.routing import Routing
 from tunery.service.services import Services, TextToSql
+from tunery.service.text_to_sql.attempts import Attempts
 from tunery.service.text_to_sql.connected import ConnectedDatabases
 from tunery.service.text_to_sql.connections import Connections
+from tunery.service.text_to_sql.finetunings import Finetunings
 from tunery.service.text_to_sql.golden_records import GoldenRecords
 from tunery.service.text_to_sql.instructions import Instructions
+from tunery.service.text_to_sql.prompts import Prompts
+from tunery.service.text_to_sql.questions import Questions
+from tunery.service.text_to_sql.sql_generations import SqlGenerations
 from tunery.service.text_to_sql.tables import Tables
+from tunery.service.text_to_sql.writer import SqlWriter
 from tunery.store.memory import MemoryStore
 
 REPORT = Preflight(
@@ -155,23 +161,24 @@ def make_world(folder: Path) -> World:
         engines=engines, accounts={"openai-main": "local"}, routes={"org/*": "openai-main"}
     )
     models = Models(store, catalog, RunFolders(store, blobs), routing)
+    jobs = Jobs(
+        store=store,
+        catalog=catalog,
+        models=models,
+        engines=engines,
+        clock=clock,
+        wake=lambda: None,
+        routing=routing,
+    )
     services = Services(
         keys=Keys(store, clock),
         files=Files(store, blobs, clock, max_file_bytes=1_000_000),
-        jobs=Jobs(
-            store=store,
-            catalog=catalog,
-            models=models,
-            engines=engines,
-            clock=clock,
-            wake=lambda: None,
-            routing=routing,
-        ),
+        jobs=jobs,
         models=models,
         routing=routing,
         generation=Generation(models, blobs, generator),
         health=Health(store, engines),
-        text_to_sql=_text_to_sql(store, databases, clock),
+        text_to_sql=_text_to_sql(store, databases, blobs, generator, jobs, models, clock),
         reads_in_place=True,
     )
     app = FastAPI(redirect_slashes=False)
@@ -190,11 +197,18 @@ def make_world(folder: Path) -> World:
 
 
 def _text_to_sql(
-    store: MemoryStore, databases: ScriptedDatabases, clock: MovableClock
+    store: MemoryStore,
+    databases: ScriptedDatabases,
+    blobs: FolderBlobs,
+    generator: ScriptedGenerator,
+    jobs: Jobs,
+    models: Models,
+    clock: MovableClock,
 ) -> TextToSql:
     sealer = HidingSealer()
     connected = ConnectedDatabases(databases, sealer)
     tables = Tables(store, connected, clock)
+    prompts = Prompts(store=store, clock=clock)
     return TextToSql(
         connections=Connections(
             store=store, databases=connected, sealer=sealer, tables=tables, clock=clock
@@ -202,4 +216,20 @@ def _text_to_sql(
         tables=tables,
         golden_records=GoldenRecords(store, clock),
         instructions=Instructions(store, clock),
+        finetunings=Finetunings(store=store, jobs=jobs, clock=clock),
+        prompts=prompts,
+        sql_generations=SqlGenerations(
+            store=store,
+            prompts=prompts,
+            jobs=jobs,
+            models=models,
+            attempts=Attempts(
+                questions=Questions(store, generator),
+                writer=SqlWriter(blobs, generator),
+                databases=connected,
+            ),
+            databases=connected,
+            clock=clock,
+            text_model="tiny-chat",
+        ),
     )

@@ -10,8 +10,11 @@ from tunery.service.keys import Keys
 from tunery.service.models import Models
 from tunery.service.routing import Routing
 from tunery.service.text_to_sql.connections import Connections
+from tunery.service.text_to_sql.finetunings import Finetunings
 from tunery.service.text_to_sql.golden_records import GoldenRecords
 from tunery.service.text_to_sql.instructions import Instructions
+from tunery.service.text_to_sql.prompts import Prompts
+from tunery.service.text_to_sql.sql_generations import SqlGenerations
 from tunery.service.text_to_sql.tables import Tables
 
 
@@ -23,6 +26,9 @@ class TextToSql:
     tables: Tables
     golden_records: GoldenRecords
     instructions: Instructions
+    finetunings: Finetunings
+    prompts: Prompts
+    sql_generations: SqlGenerations
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,17 +1,17 @@
 """One question answered with SQL: written, tried out, and once repaired where it fails."""
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as TookTooLong
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
 
 from tunery.core import sql
 from tunery.core.errors import InvalidValue, QueryFailed, Unavailable
 from tunery.core.models import BaseModel
-from tunery.core.text_to_sql import DatabaseConnection, FailedSql, Prompt
+from tunery.core.text_to_sql import DatabaseConnection, FailedSql
+from tunery.service.text_to_sql.booklet import Messages, longest_answer
 from tunery.service.text_to_sql.connected import ConnectedDatabases
 from tunery.service.text_to_sql.questions import Questions
+from tunery.service.text_to_sql.side_by_side import aside
 from tunery.service.text_to_sql.writer import SqlWriter, Written
 
 LONGEST_S = 150.0
@@ -19,6 +19,8 @@ LONGEST_S = 150.0
 TRIED_ROWS = 100
 """How many rows a trial looks at; what fails in a later one shows when it is executed."""
 LONGEST_QUERY_S = 30.0
+
+_Ask = Callable[[Messages], Written]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +55,9 @@ class Attempts:
     def answer(
         self,
         connection: DatabaseConnection,
-        prompt: Prompt,
+        question: str,
         *,
+        schemas: Sequence[str] | None,
         base: BaseModel,
         adapter: str | None,
     ) -> Answer:
@@ -66,20 +69,30 @@ class Attempts:
         """
         ends = monotonic() + self._longest_s
 
-        def attempt() -> Answer:
-            return self._answered(connection, prompt, base, adapter, lambda: monotonic() < ends)
+        def in_time() -> bool:
+            return monotonic() < ends
 
-        # In a thread of its own, which ends by itself at the model's next word after the time.
-        thread = ThreadPoolExecutor(max_workers=1)
+        def answered() -> Answer:
+            lengths = self._questions.lengths(base)
+            booklet = self._questions.booklet(connection, lengths=lengths, schemas=schemas)
+            longest = longest_answer(lengths.context)
+
+            def ask(messages: Messages) -> Written:
+                return self._writer.write(
+                    messages, base=base, adapter=adapter, max_tokens=longest, wanted=in_time
+                )
+
+            return self._answered(connection, booklet.asked(question).messages, ask)
+
         try:
-            return thread.submit(attempt).result(self._longest_s)
-        except TookTooLong:
+            return aside(answered, wanted=in_time)
+        except Unavailable:
+            if in_time():
+                raise
             raise Unavailable(
-                "SQL generation request timed out: it had not ended after "
+                "SQL generation request timed out: it was not done within "
                 f"{self._longest_s:g} seconds"
             ) from None
-        finally:
-            thread.shutdown(wait=False)
 
     def tried(self, connection: DatabaseConnection, given: str) -> Answer:
         """SQL that somebody brought, tried out and never rewritten.
@@ -90,34 +103,17 @@ class Attempts:
         sql.check_query(given, connection.dialect)
         return Answer(sql=given, error=self._fault(connection, given))
 
-    def _answered(
-        self,
-        connection: DatabaseConnection,
-        prompt: Prompt,
-        base: BaseModel,
-        adapter: str | None,
-        wanted: Callable[[], bool],
-    ) -> Answer:
-        messages = self._questions.messages(
-            connection, prompt.text, base=base, schemas=prompt.schemas
-        )
-        first = self._writer.write(messages, base=base, adapter=adapter, wanted=wanted)
+    def _answered(self, connection: DatabaseConnection, messages: Messages, ask: _Ask) -> Answer:
+        first = ask(messages)
         error = self._fault(connection, first.sql)
         if error is None:
             return Answer(sql=first.sql, error=None, tokens_used=first.tokens_used)
         failed = FailedSql(sql=first.sql, error=error)
         try:
-            second = self._writer.write(
-                [*messages, *_and_then(failed)], base=base, adapter=adapter, wanted=wanted
-            )
+            second = ask([*messages, *_and_then(failed)])
         except InvalidValue:
             # With the database's words it no longer fits into the model's context.
             return Answer(sql=first.sql, error=error, tokens_used=first.tokens_used)
-        return self._repaired(connection, failed, first, second)
-
-    def _repaired(
-        self, connection: DatabaseConnection, failed: FailedSql, first: Written, second: Written
-    ) -> Answer:
         return Answer(
             sql=second.sql,
             error=self._fault(connection, second.sql),
@@ -135,7 +131,7 @@ class Attempts:
         return None
 
 
-def _and_then(failed: FailedSql) -> list[dict[str, str]]:
+def _and_then(failed: FailedSql) -> Messages:
     """How the conversation goes on after SQL that failed."""
     return [
         {"role": "assistant", "content": failed.sql},

@@ -8,8 +8,9 @@ from tunery.core.access import Caller
 from tunery.core.errors import InvalidValue, NotFound
 from tunery.core.ids import new_id
 from tunery.core.job import JobStatus
+from tunery.core.models import BaseModel
 from tunery.core.ports import Clock, Shelves
-from tunery.core.text_to_sql import Metadata, Prompt, Rows, SqlGeneration, SqlStatus
+from tunery.core.text_to_sql import Metadata, Prompt, Rows, SqlGeneration, SqlSource, SqlStatus
 from tunery.service.jobs import Jobs
 from tunery.service.models import Models
 from tunery.service.text_to_sql.attempts import LONGEST_QUERY_S, Answer, Attempts
@@ -148,27 +149,35 @@ class SqlGenerations:
         connection = self._store.connections.get(caller.project_id, prompt.db_connection_id)
         if new.sql is not None:
             return None, self._attempts.tried(connection, new.sql)
-        if new.finetuning_id is None:
-            model = new.model or self._text_model
-        else:
-            model = self._tuned(caller, new.finetuning_id)
+        model, schemas = new.model or self._text_model, prompt.schemas
+        if new.finetuning_id is not None:
+            model, learnt = self._tuned(caller, new.finetuning_id)
+            if learnt is not None and learnt.db_connection_id == connection.id:
+                schemas = schemas or learnt.schemas
+        base, adapter = self._model(caller, model)
+        answer = self._attempts.answer(
+            connection, prompt.text, schemas=schemas, base=base, adapter=adapter
+        )
+        return model, answer
+
+    def _model(self, caller: Caller, name: str) -> tuple[BaseModel, str | None]:
+        """The base model behind `name`, and the blob key of the adapter on it, if any."""
         try:
-            base, adapter = self._models.resolve(caller, model)
+            return self._models.resolve(caller, name)
         except NotFound as unknown:
             raise InvalidValue(
-                f"Model {model} not supported. {unknown.message}",
+                f"Model {name} not supported. {unknown.message}",
                 param="llm_name",
                 code="llm_model_not_supported",
             ) from unknown
-        return model, self._attempts.answer(connection, prompt, base=base, adapter=adapter)
 
-    def _tuned(self, caller: Caller, job_id: str) -> str:
+    def _tuned(self, caller: Caller, job_id: str) -> tuple[str, SqlSource | None]:
+        """The model of a finetuning, and what it learned from."""
         job = self._jobs.get(caller, job_id)
         if job.status is not JobStatus.SUCCEEDED or job.fine_tuned_model is None:
             raise InvalidValue(
-                f"Finetuning({job_id.removeprefix('ftjob-')}) has the status {job.status}. Its "
-                "model can write SQL once that is succeeded.",
+                f"Finetuning({job_id.removeprefix('ftjob-')}) has the status {job.status}. "
+                "Its model can write SQL once that is succeeded.",
                 param="finetuning_id",
-                code="sql_generation_not_created",
             )
-        return job.fine_tuned_model
+        return job.fine_tuned_model, job.sql_source
