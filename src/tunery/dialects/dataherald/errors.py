@@ -19,9 +19,11 @@ from tunery.dialects.route import dialect_route
 
 _CODES = {
     "empty_database": "empty_database",
+    "golden_sql_not_found": "golden_sql_not_found",
     "invalid_golden_sql": "invalid_golden_sql",
     "invalid_object_id": "invalid_object_id",
     "invalid_uri": "invalid_database_uri_format",
+    "llm_model_not_supported": "llm_model_not_supported",
     "not_read_only": "sql_injection",
     "schema_not_supported": "schema_not_supported",
     "ssh_unsupported": "ssh_invalid_database_connection",
@@ -106,7 +108,8 @@ def _code(error: TuneryError, otherwise: str) -> str:
 
 def _message(error: TuneryError) -> str:
     if isinstance(error, NotFound) and error.kind in _NAMES:
-        return f"{_NAMES[error.kind]} not found, {error.name}"
+        # A job's id in the digits that this door writes.
+        return f"{_NAMES[error.kind]} not found, {error.name.removeprefix('ftjob-')}"
     return error.message
 
 
