@@ -11,7 +11,8 @@ from tunery.core.generation import Piece
 from tunery.core.ports import Closable
 from tunery.dialects.openai.sampling.answers import Heading
 from tunery.dialects.openai.sampling.chunks import ChatChunks
-from tunery.dialects.openai.sampling.pieces import collect, in_turn, stream
+from tunery.dialects.openai.sampling.pieces import in_turn, stream
+from tunery.dialects.pieces import collect
 
 HEAD = Heading(id="chatcmpl-1", created=1, model="m")
 

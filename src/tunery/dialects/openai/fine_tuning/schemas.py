@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator
 
 from tunery.core.job import JobError, Overlong
 from tunery.core.preflight import Preflight
-from tunery.dialects.fields import STORABLE, Text
+from tunery.dialects.fields import STORABLE, Suffix, Text
 
 LARGEST_SEED = 2**31 - 1
 _BEYOND = 2.0**63
@@ -47,17 +47,6 @@ def _modules(value: Any) -> tuple[str, ...] | Literal["all-linear"] | None:  # n
     raise ValueError(f'{value!r} is neither a list of module names nor "all-linear"')
 
 
-def _suffix(value: Any) -> str | None:  # noqa: ANN401
-    if value is None or (
-        isinstance(value, str)
-        and 1 <= len(value) <= 64
-        and value.isprintable()
-        and not set(value) & set(":/")
-    ):
-        return value
-    raise ValueError(f'{value!r} must have 1 to 64 printable characters, none of them ":" or "/"')
-
-
 WholeOrAuto = Annotated[
     int | Literal["auto"] | None,
     PlainValidator(_whole_or_auto, json_schema_input_type=int | Literal["auto"] | None),
@@ -70,7 +59,6 @@ Modules = Annotated[
     tuple[str, ...] | Literal["all-linear"] | None,
     PlainValidator(_modules, json_schema_input_type=list[str] | Literal["all-linear"] | None),
 ]
-Suffix = Annotated[str | None, PlainValidator(_suffix, json_schema_input_type=str | None)]
 MetadataKey = Annotated[str, Field(max_length=64), STORABLE]
 MetadataValue = Annotated[str, Field(max_length=512), STORABLE]
 

@@ -1,12 +1,13 @@
 """What a model says in OpenAI's objects: whole answers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
-from tunery.core.generation import Piece, TokenLogprob
+from tunery.core.generation import TokenLogprob
 from tunery.core.ids import new_id
 from tunery.dialects.openai.sampling import schemas
+from tunery.dialects.pieces import Collected
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,31 +23,6 @@ class Heading:
 def heading(prefix: str, model: str, now: datetime) -> Heading:
     """A heading with a new id."""
     return Heading(id=new_id(prefix), created=int(now.timestamp()), model=model)
-
-
-@dataclass(kw_only=True)
-class Said:
-    """One answer as far as it has come."""
-
-    text: list[str] = field(default_factory=list)
-    logprobs: list[TokenLogprob] = field(default_factory=list)
-    finish_reason: str = "stop"
-
-
-@dataclass(kw_only=True)
-class Collected:
-    """All answers to one request."""
-
-    said: dict[int, Said] = field(default_factory=dict)
-    usage: tuple[int, int] = (0, 0)
-
-    def add(self, piece: Piece) -> None:
-        """Take in the next piece."""
-        said = self.said.setdefault(piece.index, Said())
-        said.text.append(piece.text)
-        said.logprobs.extend(piece.logprobs)
-        said.finish_reason = piece.finish_reason or said.finish_reason
-        self.usage = piece.usage or self.usage
 
 
 def chat_completion(

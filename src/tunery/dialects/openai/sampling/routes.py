@@ -12,15 +12,13 @@ from tunery.dialects.openai import gateway
 from tunery.dialects.openai.errors import OpenAIRoute
 from tunery.dialects.openai.sampling.answers import chat_completion, completion, heading
 from tunery.dialects.openai.sampling.chunks import ChatChunks, CompletionChunks
-from tunery.dialects.openai.sampling.pieces import Pieces, collect, in_turn, stream
+from tunery.dialects.openai.sampling.pieces import in_turn, stream
 from tunery.dialects.openai.sampling.requests import chat_to_core, completion_to_core
 from tunery.dialects.openai.sampling.schemas import ChatRequest, CompletionRequest, Sampling
+from tunery.dialects.pieces import HUNG_UP, Pieces, collect
 from tunery.dialects.route import caller, services
 
 router = APIRouter(tags=["Sampling"], route_class=OpenAIRoute)
-
-_HUNG_UP = 499
-"""Nobody reads this answer; the number is nginx's, for the log."""
 
 
 @router.post("/chat/completions")
@@ -33,7 +31,7 @@ async def chat(request: Request, body: ChatRequest) -> Response:
         return await stream(pieces, ChatChunks(head, with_usage=_with_usage(body)).of, headers)
     collected = await collect(request, pieces)
     if collected is None:
-        return Response(status_code=_HUNG_UP)
+        return Response(status_code=HUNG_UP)
     return answer(
         chat_completion(head, collected, with_logprobs=bool(body.logprobs)), headers=headers
     )
@@ -52,7 +50,7 @@ async def complete(request: Request, body: CompletionRequest) -> Response:
         return await stream(pieces, chunks.of, headers)
     collected = await collect(request, pieces)
     if collected is None:
-        return Response(status_code=_HUNG_UP)
+        return Response(status_code=HUNG_UP)
     with_logprobs = body.logprobs is not None
     return answer(
         completion(head, collected, with_logprobs=with_logprobs, offsets=offsets), headers=headers
