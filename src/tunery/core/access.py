@@ -44,6 +44,9 @@ class ApiKey:
     created_at: datetime
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
+    identity_type: IdentityType = IdentityType.USER
+    service_account: str | None = None
+    """The name of the service account that it speaks for; None where it is a user's."""
 
 
 def new_secret() -> str:

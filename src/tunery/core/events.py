@@ -63,6 +63,8 @@ class Checkpoint:
     """The blob key of its folder, the adapter in PEFT's layout among the files."""
     model: str
     """The name under which it can be called."""
+    base_model: str
+    """What it is an adapter of."""
     metrics: Metrics
 
 

@@ -14,7 +14,7 @@ from tunery.core.generation import GenerationRequest, Measured, Piece
 from tunery.core.hyperparameters import ResolvedHyperparameters
 from tunery.core.job import FineTuningJob, JobStatus
 from tunery.core.models import BaseModel, Deployment, FineTunedModel
-from tunery.core.pages import NumberedPage, Page, PageRequest
+from tunery.core.pages import NumberedItems, NumberedPage, Page, PageRequest
 from tunery.core.preflight import Preflight
 from tunery.core.progress import AnyProgress, Evaluated, Metrics
 from tunery.core.text_to_sql import (
@@ -97,8 +97,8 @@ class KeyStore(Protocol):
     def caller(self, digest: bytes) -> Caller | None:
         """Whom a live key speaks for; None where unknown, revoked or expired. A point read."""
 
-    def add_key(self, key: ApiKey) -> None:
-        """Keep `key`."""
+    def add_key(self, key: ApiKey) -> ApiKey:
+        """Keep `key`, and its service account where that is new; the key as it is listed."""
 
     def keys(self, project_id: str) -> Sequence[ApiKey]:
         """The project's keys, newest first."""
@@ -122,6 +122,11 @@ class FileStore(Protocol):
 
     def files(self, project_id: str, page: PageRequest, *, purpose: str | None) -> Page[File]:
         """The project's files by age."""
+
+    def numbered_files(
+        self, project_id: str, page: NumberedPage, *, purpose: str | None
+    ) -> NumberedItems[File]:
+        """The project's files, newest first, by the number of the page."""
 
     def delete_file(self, project_id: str, file_id: str) -> None:
         """Make a file unknown at once; its bytes stay while a job that is not over uses it.
@@ -185,6 +190,10 @@ class JobStore(Protocol):
     ) -> FineTuningJob:
         """Keep a new job; or give back the job as it was first answered for the same key (I7).
 
+        The files of a job with a `sql_source` are only reserved: no caller knows them before
+        `publish_training_files`, and those that never were published can be discarded once the
+        job is over.
+
         Raises:
             Conflict: the key was used with another request within the last day.
         """
@@ -193,7 +202,7 @@ class JobStore(Protocol):
         """Drop what was answered more than a day ago, in every project."""
 
     def job(self, project_id: str, job_id: str) -> FineTuningJob:
-        """One job; NotFound where the project has none. A point read."""
+        """One job; NotFound where the project has none, or it is deleted. A point read."""
 
     def jobs(
         self,
@@ -204,6 +213,29 @@ class JobStore(Protocol):
         without_metadata: bool = False,
     ) -> Page[FineTuningJob]:
         """The project's jobs, newest first; those with every pair of `metadata`."""
+
+    def numbered_jobs(self, project_id: str, page: NumberedPage) -> NumberedItems[FineTuningJob]:
+        """The project's jobs, newest first, by the number of the page."""
+
+    def connected_jobs(
+        self, project_id: str, db_connection_id: str | None
+    ) -> Sequence[FineTuningJob]:
+        """The project's jobs with a `sql_source`, of that connection or of any; newest first."""
+
+    def set_echo(
+        self, project_id: str, job_id: str, dialect: str, value: Mapping[str, object]
+    ) -> FineTuningJob:
+        """Replace what `dialect` must give back, whatever the job's state; NotFound as `job`."""
+
+    def delete_job(self, project_id: str, job_id: str, event: NewEvent) -> None:
+        """Make a job unknown at once; one that is not over is cancelled first, which `event` says.
+
+        Its tuned model, that model's checkpoints and its result files stay. Where it made no
+        model, its checkpoints are retired.
+
+        Raises:
+            NotFound: the project has no such job.
+        """
 
     def move_job(
         self, project_id: str, job_id: str, target: JobStatus, event: NewEvent
@@ -270,6 +302,12 @@ class RunStore(Protocol):
 
         Raises:
             LeaseLost: the token is stale or the job is over.
+        """
+
+    def publish_training_files(self, lease: Lease, files: Sequence[File]) -> None:
+        """Keep the files that a job with a `sql_source` has reserved; LeaseLost as `apply`.
+
+        One that was published before is replaced.
         """
 
     def publish_result_file(self, lease: Lease, file: File) -> None:
@@ -529,6 +567,8 @@ class TrainingSets(Protocol):
     def build(self, job: FineTuningJob, *, wanted: Callable[[], bool]) -> BuiltSet:
         """The files under the ids that the job has reserved; the same again where it is repeated.
 
+        `wanted` is asked every half second or so, in the thread that calls.
+
         Raises:
             TuneryError: why the job cannot start, such as golden SQL that fails. `Unavailable`
                 once `wanted` says no.
@@ -539,9 +579,17 @@ class Examiner(Protocol):
     """Asks the base and the tuned model of a job what neither was trained on."""
 
     def examine(
-        self, job: FineTuningJob, adapter: str, *, wanted: Callable[[], bool]
+        self,
+        job: FineTuningJob,
+        adapter: str,
+        *,
+        wanted: Callable[[], bool],
+        tell: Callable[[str], None],
     ) -> Evaluated | None:
         """How both did; None where nothing was held out. `adapter` is a blob key.
+
+        `wanted` is asked every half second or so, `tell` is told now and then how far it is; both
+        in the thread that calls.
 
         Raises:
             TuneryError: it cannot be found out, such as `Unavailable` once `wanted` says no.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from tunery.core.access import Caller
 from tunery.core.errors import NotFound
 from tunery.core.files import File
-from tunery.core.pages import Page, PageRequest
+from tunery.core.pages import NumberedItems, NumberedPage, Page, PageRequest
 from tunery.core.ports import Blobs, Clock, FileStore
 from tunery.service.garbage import Garbage
 from tunery.service.intake import TRAINING, Intake, check_purpose
@@ -61,7 +61,7 @@ class Files:
         return Intake(
             self._blobs,
             self._clock,
-            project_id=caller.project_id,
+            caller=caller,
             max_bytes=self._max_file_bytes,
             is_checked=purpose in (None, TRAINING),
             record=self._store.add_file,
@@ -70,6 +70,12 @@ class Files:
     def list(self, caller: Caller, page: PageRequest, *, purpose: str | None = None) -> Page[File]:
         """The project's files by age."""
         return self._store.files(caller.project_id, page, purpose=purpose)
+
+    def numbered(
+        self, caller: Caller, page: NumberedPage, *, purpose: str | None = None
+    ) -> NumberedItems[File]:
+        """The project's files, newest first, by the number of the page."""
+        return self._store.numbered_files(caller.project_id, page, purpose=purpose)
 
     def get(self, caller: Caller, file_id: str) -> File:
         """One file; NotFound where the project has none."""

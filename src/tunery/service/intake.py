@@ -1,11 +1,12 @@
 """A file on its way in: to disk, hashed and checked in one pass over its bytes."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from tunery.core.access import Caller
 from tunery.core.checker import FileReport, RowChecker
 from tunery.core.errors import InvalidFile, InvalidValue, TooLarge
 from tunery.core.files import File
@@ -32,6 +33,8 @@ class FileRequest:
     filename: str
     purpose: str
     expires_after_s: int | None = None
+    echo: Mapping[str, object] = field(default_factory=dict)
+    """Per dialect, what it must give back and nobody else has a use for."""
 
     def __post_init__(self) -> None:
         """Refuse what no file can be."""
@@ -63,7 +66,7 @@ class Intake:
         blobs: Blobs,
         clock: Clock,
         *,
-        project_id: str,
+        caller: Caller,
         max_bytes: int,
         is_checked: bool,
         record: Callable[[File], None],
@@ -74,7 +77,7 @@ class Intake:
         """
         self._blobs = blobs
         self._clock = clock
-        self._project_id = project_id
+        self._caller = caller
         self._max_bytes = max_bytes
         self._record = record
         self._id = new_id("file-")
@@ -133,7 +136,7 @@ class Intake:
         created_at = self._clock.now()
         return File(
             id=self._id,
-            project_id=self._project_id,
+            project_id=self._caller.project_id,
             created_at=created_at,
             filename=request.filename,
             purpose=request.purpose,
@@ -142,6 +145,9 @@ class Intake:
             expires_at=request.expires_at(created_at),
             format=report.format if report else None,
             n_rows=report.n_rows if report else None,
+            created_by=self._caller.user_id,
+            created_by_type=self._caller.identity_type,
+            echo=request.echo,
         )
 
     def _good_report(self) -> FileReport:

@@ -1,7 +1,7 @@
 """Fine-tuning jobs: create, follow, and stop them."""
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -18,13 +18,14 @@ from tunery.core.hyperparameters import resolve, total_steps
 from tunery.core.ids import new_id
 from tunery.core.job import FineTuningJob, JobStatus, NewJob
 from tunery.core.models import BaseModel
-from tunery.core.pages import Page, PageRequest
+from tunery.core.pages import NumberedItems, NumberedPage, Page, PageRequest
 from tunery.core.ports import Catalog, Clock, Engine, FileStore, Idempotency, JobStore
 from tunery.core.preflight import FEWEST_EXAMPLES, Preflight, refusal, too_few_examples
 from tunery.service.models import Models
 from tunery.service.routing import Routing
 
 LARGEST_SEED = 2**31 - 1
+_CANCELLED = "Fine-tuning job cancelled"
 
 
 class JobsStore(JobStore, FileStore, Protocol):
@@ -139,9 +140,35 @@ class Jobs:
             caller.project_id, page, metadata=metadata, without_metadata=without_metadata
         )
 
+    def numbered(self, caller: Caller, page: NumberedPage) -> NumberedItems[FineTuningJob]:
+        """The project's jobs, newest first, by the number of the page."""
+        return self._store.numbered_jobs(caller.project_id, page)
+
+    def connected(
+        self, caller: Caller, db_connection_id: str | None = None
+    ) -> Sequence[FineTuningJob]:
+        """The jobs that learn from a database, from this one where it is named; newest first."""
+        return self._store.connected_jobs(caller.project_id, db_connection_id)
+
+    def set_echo(
+        self, caller: Caller, job_id: str, dialect: str, value: Mapping[str, object]
+    ) -> FineTuningJob:
+        """Replace what `dialect` must give back; NotFound where the project has no such job."""
+        return self._store.set_echo(caller.project_id, job_id, dialect, value)
+
+    def delete(self, caller: Caller, job_id: str) -> None:
+        """Make a job unknown at every door; one that is not over is cancelled first.
+
+        What it made stays: its tuned model with that model's checkpoints, and its result files.
+
+        Raises:
+            NotFound: the project has no such job.
+        """
+        self._store.delete_job(caller.project_id, job_id, NewEvent(message=_CANCELLED))
+
     def cancel(self, caller: Caller, job_id: str) -> FineTuningJob:
         """End a job that is not over; what it has trained so far stays in its checkpoints."""
-        return self._move(caller, job_id, JobStatus.CANCELLED, "Fine-tuning job cancelled")
+        return self._move(caller, job_id, JobStatus.CANCELLED, _CANCELLED)
 
     def pause(self, caller: Caller, job_id: str) -> FineTuningJob:
         """Let a queued or running job wait; a running one saves a checkpoint first."""
@@ -167,21 +194,14 @@ class Jobs:
     def _prepared(self, caller: Caller, new: NewJob) -> FineTuningJob:
         model = new.model or self._text_model
         base, initial_adapter = self._base(caller, model)
-        training = self._data(caller, new.training_file, "training_file")
-        if new.validation_file is not None:
-            self._validation(caller, new)
-        if training.n_rows is not None and training.n_rows < FEWEST_EXAMPLES:
-            raise InvalidFile(
-                too_few_examples(training.n_rows),
-                (),
-                param="training_file",
-                code="invalid_n_examples",
-            )
+        if new.sql_source is None:
+            self._check_files(caller, new)
         job = FineTuningJob(
             id=new_id("ftjob-"),
             project_id=caller.project_id,
             organization_id=caller.organization_id,
             created_by=caller.user_id,
+            created_by_type=caller.identity_type,
             created_at=self._clock.now(),
             status=JobStatus.VALIDATING_FILES,
             engine=self._routing.engine(model, named=new.engine, vendor=new.vendor),
@@ -189,6 +209,7 @@ class Jobs:
             requested_model=model,
             training_file=new.training_file,
             validation_file=new.validation_file,
+            sql_source=new.sql_source,
             method=new.method,
             lora=new.lora,
             overlong=new.overlong,
@@ -208,6 +229,18 @@ class Jobs:
         except NotFound as unknown:
             message = f"{unknown.message} {self._routing.known}" if "/" in name else unknown.message
             raise InvalidValue(message, param="model", code="model_not_found") from unknown
+
+    def _check_files(self, caller: Caller, new: NewJob) -> None:
+        training = self._data(caller, new.training_file, "training_file")
+        if new.validation_file is not None:
+            self._validation(caller, new)
+        if training.n_rows is not None and training.n_rows < FEWEST_EXAMPLES:
+            raise InvalidFile(
+                too_few_examples(training.n_rows),
+                (),
+                param="training_file",
+                code="invalid_n_examples",
+            )
 
     def _validation(self, caller: Caller, new: NewJob) -> None:
         assert new.validation_file is not None
@@ -254,4 +287,7 @@ def _first_events(job: FineTuningJob) -> list[NewEvent]:
     files = job.training_file
     if job.validation_file is not None:
         files += f" and validation file: {job.validation_file}"
+    if job.sql_source is not None:
+        files += f" from {len(job.sql_source.golden_records)} golden records"
+        return [*events, NewEvent(message=f"Building training file: {files}")]
     return [*events, NewEvent(message=f"Validating training file: {files}")]

@@ -70,7 +70,7 @@ class Models:
             name=name,
             owned_by=caller.organization_id,
             created_at=checkpoint.created_at,
-            base_model=self._store.job(caller.project_id, checkpoint.job_id).base_model,
+            base_model=checkpoint.base_model,
             job_id=checkpoint.job_id,
         )
 
@@ -115,8 +115,7 @@ class Models:
             model = self._store.model(caller.project_id, name)
             return self._base_of(model.name, model.base_model), model.adapter
         checkpoint = self._store.checkpoint(caller.project_id, tuned, step)
-        job = self._store.job(caller.project_id, checkpoint.job_id)
-        return self._base_of(name, job.base_model), checkpoint.folder
+        return self._base_of(name, checkpoint.base_model), checkpoint.folder
 
     def resolved_name(self, name: str) -> str:
         """The model's own name, without account or alias; that of a tuned model is not looked up.

@@ -164,7 +164,7 @@ class Uploads:
         intake = Intake(
             self._blobs,
             self._clock,
-            project_id=caller.project_id,
+            caller=caller,
             max_bytes=self._max_file_bytes,
             is_checked=upload.purpose == TRAINING,
             record=record,

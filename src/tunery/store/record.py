@@ -22,6 +22,8 @@ class Record:
     """How often its trainer has died since its last new checkpoint."""
     last_event: int = 0
     """The number of its newest event."""
+    deleted_at_us: int | None = None
+    """Since when no caller knows it; then it is over too."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -114,6 +114,7 @@ def _checkpoint(job: FineTuningJob, saved: CheckpointSaved, now: datetime) -> Ch
         step=saved.step,
         folder=saved.folder,
         model=checkpoint_name(_model_name(job), saved.step),
+        base_model=job.base_model,
         metrics=saved.metrics,
     )
 
@@ -206,6 +207,8 @@ def _model(job: FineTuningJob, finished: Finished, now: datetime) -> FineTunedMo
         base_model=job.base_model,
         adapter=finished.adapter,
         created_at=now,
+        created_by=job.created_by,
+        created_by_type=job.created_by_type,
     )
 
 

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from tunery.core.errors import Conflict, InvalidTransition, LeaseLost
 from tunery.core.events import Checkpoint, NewEvent
+from tunery.core.files import File
 from tunery.core.job import (
     MOVES,
     FineTuningJob,
@@ -15,6 +16,10 @@ from tunery.core.job import (
 )
 from tunery.core.ports import Idempotency, Lease, Validated
 from tunery.store.record import Change, Record
+from tunery.store.times import to_us
+
+_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+"""sha256 of no bytes."""
 
 ANSWERS_KEPT = timedelta(days=1)
 """As long is the answer to a create call kept for its idempotency key (I7)."""
@@ -118,6 +123,55 @@ def move(
     if target.is_final:
         after = released(replace(after, job=replace(job, finished_at=now)))
     return Change(record=after, kept=tuple(kept), events=(event,))
+
+
+def deleted(record: Record, kept: Sequence[Checkpoint], event: NewEvent, now: datetime) -> Change:
+    """Let no caller know a job any more, cancelled first where it is not over."""
+    if record.job.status.is_final:
+        change = Change(record=record, kept=tuple(kept))
+    else:
+        change = move(record, kept, JobStatus.CANCELLED, event, now)
+    gone = replace(change.record, deleted_at_us=to_us(now))
+    # Checkpoints are called by a name that begins with the model's: they stay as long as it does.
+    return replace(change, record=gone, kept=change.kept if record.job.fine_tuned_model else ())
+
+
+def reserved_files(job: FineTuningJob) -> tuple[File, ...]:
+    """What holds the places of the files that are yet to be built for `job`.
+
+    They are kept as deleted files are, so that bytes which an attempt has written but not
+    published are removed as those of a deleted file are: once no unfinished job uses them.
+    """
+    if job.sql_source is None:
+        return ()
+    ids = (job.training_file, job.validation_file)
+    return tuple(_place(job, file_id) for file_id in ids if file_id is not None)
+
+
+def check_reserved(job: FineTuningJob, files: Sequence[File]) -> None:
+    """Refuse files under ids that `job` has not reserved.
+
+    Raises:
+        ValueError: the caller is mistaken.
+    """
+    reserved = {file.id for file in reserved_files(job)}
+    others = [file.id for file in files if file.id not in reserved]
+    if others:
+        raise ValueError(f"job {job.id} has not reserved {', '.join(others)}")
+
+
+def _place(job: FineTuningJob, file_id: str) -> File:
+    return File(
+        id=file_id,
+        project_id=job.project_id,
+        created_at=job.created_at,
+        filename="",
+        purpose="fine-tune",
+        size_bytes=0,
+        sha256=_NOTHING,
+        created_by=job.created_by,
+        created_by_type=job.created_by_type,
+    )
 
 
 def moved(job: FineTuningJob, target: JobStatus) -> FineTuningJob:

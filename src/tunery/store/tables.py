@@ -62,11 +62,14 @@ projects = Table(
     Column("organization_id", Text, ForeignKey("organisations.id"), nullable=False),
 )
 
+# People and service accounts. Only the latter have names here.
 users = Table(
     "users",
     metadata,
     Column("id", Text, primary_key=True),
     Column("organization_id", Text, ForeignKey("organisations.id"), nullable=False),
+    _required("identity_type"),
+    _maybe("name"),
 )
 
 keys = Table(
@@ -85,6 +88,9 @@ keys = Table(
     Index("ix_keys_project", "project_id", "sequence"),
 )
 
+NOT_DELETED = text("deleted_at_us IS NULL")
+"""Of the files and jobs that a list shows."""
+
 files = Table(
     "files",
     metadata,
@@ -100,7 +106,20 @@ files = Table(
     _maybe("format"),
     _whole("n_rows", nullable=True),
     _whole("deleted_at_us", nullable=True),
+    _required("created_by"),
+    _required("created_by_type"),
+    _required("echo"),
     Index("ix_files_project", "project_id", "sequence"),
+    # Holds all that counting a list needs.
+    Index(
+        "ix_files_purpose",
+        "project_id",
+        "purpose",
+        "sequence",
+        "expires_at_us",
+        sqlite_where=NOT_DELETED,
+        postgresql_where=NOT_DELETED,
+    ),
 )
 
 uploads = Table(
@@ -134,8 +153,12 @@ upload_parts = Table(
 
 UNFINISHED = text("finished_at_us IS NULL")
 """As below: of the jobs that are not over."""
+CONNECTED = text("db_connection_id IS NOT NULL")
+"""Of the jobs that learn from a database."""
 WITHOUT_METADATA = text("(metadata IS NULL OR metadata = '{}')")
 """Said in the same words by the index and by the list that uses it."""
+
+_LISTED_WITHOUT_METADATA = text(f"{NOT_DELETED} AND {WITHOUT_METADATA}")
 
 jobs = Table(
     "jobs",
@@ -177,7 +200,27 @@ jobs = Table(
     _whole("lease_until_us", nullable=True),
     _whole("deaths"),
     _whole("last_event"),
-    Index("ix_jobs_project", "project_id", "sequence"),
+    _whole("deleted_at_us", nullable=True),
+    _required("created_by_type"),
+    _maybe("sql_source"),
+    # Out of `sql_source`, for the index.
+    _maybe("db_connection_id"),
+    _maybe("evaluation"),
+    Index(
+        "ix_jobs_project",
+        "project_id",
+        "sequence",
+        sqlite_where=NOT_DELETED,
+        postgresql_where=NOT_DELETED,
+    ),
+    Index(
+        "ix_jobs_connection",
+        "project_id",
+        "db_connection_id",
+        "sequence",
+        sqlite_where=CONNECTED,
+        postgresql_where=CONNECTED,
+    ),
     Index(
         "ix_jobs_unfinished",
         "project_id",
@@ -187,12 +230,13 @@ jobs = Table(
         sqlite_where=UNFINISHED,
         postgresql_where=UNFINISHED,
     ),
+    # Made after `ix_jobs_project`: of two that fit, SQLite takes the younger.
     Index(
         "ix_jobs_without_metadata",
         "project_id",
         "sequence",
-        sqlite_where=WITHOUT_METADATA,
-        postgresql_where=WITHOUT_METADATA,
+        sqlite_where=_LISTED_WITHOUT_METADATA,
+        postgresql_where=_LISTED_WITHOUT_METADATA,
     ),
 )
 
@@ -232,6 +276,7 @@ checkpoints = Table(
     _whole("step"),
     _required("folder"),
     _required("model"),
+    _required("base_model"),
     _required("metrics"),
     _whole("retired_at_us", nullable=True),
     Index("ix_checkpoints_job", "job_id", "sequence"),
@@ -250,6 +295,8 @@ models = Table(
     _required("base_model"),
     _required("adapter"),
     _whole("created_at_us"),
+    _required("created_by"),
+    _required("created_by_type"),
     Index("ix_models_project", "project_id", "sequence"),
     Index("ix_models_name", "project_id", "name"),
 )

@@ -41,6 +41,8 @@ def write_step_metrics(
         purpose="fine-tune-results",
         size_bytes=size_bytes,
         sha256=digest.hexdigest(),
+        created_by=job.created_by,
+        created_by_type=job.created_by_type,
     )
 
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from tunery.core.errors import NotFound
 from tunery.core.files import File
-from tunery.core.pages import Page, PageRequest
-from tunery.store.memory.state import Part, page_of
+from tunery.core.pages import NumberedItems, NumberedPage, Page, PageRequest
+from tunery.store.memory.state import Part, numbered, page_of
 
 
 class MemoryFiles(Part):
@@ -33,6 +33,18 @@ class MemoryFiles(Part):
         with self._state.lock:
             ours = [file for file in self._state.files.values() if file.project_id == project_id]
             return page_of(ours, page, name=lambda file: file.id, shown=shown)
+
+    def numbered_files(
+        self, project_id: str, page: NumberedPage, *, purpose: str | None
+    ) -> NumberedItems[File]:
+        """The project's files, newest first, by the number of the page."""
+        with self._state.lock:
+            found = [
+                file
+                for file in self._state.files.values()
+                if file.project_id == project_id and purpose in (None, file.purpose)
+            ]
+            return numbered([file for file in found if self._lives(file)], page)
 
     def delete_file(self, project_id: str, file_id: str) -> None:
         """Make a file unknown at once; its bytes stay while a job that is not over uses it.

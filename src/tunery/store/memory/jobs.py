@@ -1,16 +1,17 @@
 """Jobs, their events and checkpoints."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from tunery.core.errors import NotFound
 from tunery.core.events import Checkpoint, Event, NewEvent
 from tunery.core.job import FineTuningJob, JobStatus
-from tunery.core.pages import Page, PageRequest
+from tunery.core.pages import NumberedItems, NumberedPage, Page, PageRequest
 from tunery.core.ports import Idempotency
 from tunery.core.progress import Metrics
 from tunery.store import rules
 from tunery.store.memory import changes
-from tunery.store.memory.state import Answer, Part, page_of
+from tunery.store.memory.state import Answer, Part, numbered, page_of
 from tunery.store.record import Record
 from tunery.store.steps import step_of
 
@@ -48,6 +49,9 @@ class MemoryJobs(Part):
                 self._state.answers[job.project_id, idempotency.key] = answer
             self._state.jobs[job.id] = Record(job=job, last_event=len(events))
             changes.add_events(self._state, job.id, events, now)
+            for file in rules.reserved_files(job):
+                self._state.files[file.id] = file
+                self._state.deleted_files.add(file.id)
             return job
 
     def forget_old_answers(self) -> None:
@@ -59,7 +63,7 @@ class MemoryJobs(Part):
                     del self._state.answers[key]
 
     def job(self, project_id: str, job_id: str) -> FineTuningJob:
-        """One job; NotFound where the project has none."""
+        """One job; NotFound where the project has none, or it is deleted."""
         with self._state.lock:
             return self._record(project_id, job_id).job
 
@@ -74,14 +78,53 @@ class MemoryJobs(Part):
         """The project's jobs, newest first; those with every pair of `metadata`."""
         wanted = dict(metadata or {}).items()
 
-        def shown(job: FineTuningJob) -> bool:
-            has = dict(job.metadata or {}).items()
-            return wanted <= has and not (without_metadata and has)
+        def shown(record: Record) -> bool:
+            has = dict(record.job.metadata or {}).items()
+            known = record.deleted_at_us is None
+            return known and wanted <= has and not (without_metadata and has)
 
         with self._state.lock:
-            records = self._state.jobs.values()
-            ours = [record.job for record in records if record.job.project_id == project_id]
-        return page_of(ours, page, name=lambda job: job.id, shown=shown)
+            ours = [each for each in self._state.jobs.values() if each.job.project_id == project_id]
+        found = page_of(ours, page, name=lambda record: record.job.id, shown=shown)
+        return Page(tuple(record.job for record in found.items), has_more=found.has_more)
+
+    def numbered_jobs(self, project_id: str, page: NumberedPage) -> NumberedItems[FineTuningJob]:
+        """The project's jobs, newest first, by the number of the page."""
+        return numbered(self._known(project_id), page)
+
+    def connected_jobs(
+        self, project_id: str, db_connection_id: str | None
+    ) -> Sequence[FineTuningJob]:
+        """The project's jobs with a `sql_source`, of that connection or of any; newest first."""
+        return [
+            job
+            for job in reversed(self._known(project_id))
+            if (source := job.sql_source) is not None
+            and db_connection_id in (None, source.db_connection_id)
+        ]
+
+    def set_echo(
+        self, project_id: str, job_id: str, dialect: str, value: Mapping[str, object]
+    ) -> FineTuningJob:
+        """Replace what `dialect` must give back, whatever the job's state; NotFound as `job`."""
+        with self._state.lock:
+            before = self._record(project_id, job_id)
+            job = replace(before.job, echo={**before.job.echo, dialect: value})
+            self._state.jobs[job_id] = replace(before, job=job)
+            return job
+
+    def delete_job(self, project_id: str, job_id: str, event: NewEvent) -> None:
+        """Make a job unknown at once; one that is not over is cancelled first, which `event` says.
+
+        Raises:
+            NotFound: the project has no such job.
+        """
+        with self._state.lock:
+            before = self._record(project_id, job_id)
+            listed = changes.kept(self._state, job_id)
+            now = self._clock.now()
+            change = rules.deleted(before, listed, event, now)
+            changes.write(self._state, before, listed, change, now)
 
     def move_job(
         self, project_id: str, job_id: str, target: JobStatus, event: NewEvent
@@ -126,8 +169,19 @@ class MemoryJobs(Part):
                 shown=lambda each: each.id not in self._state.retired,
             )
 
+    def _known(self, project_id: str) -> list[FineTuningJob]:
+        """The project's jobs that are not deleted, in the order in which they came."""
+        with self._state.lock:
+            return [
+                record.job
+                for record in self._state.jobs.values()
+                if record.job.project_id == project_id and record.deleted_at_us is None
+            ]
+
     def _record(self, project_id: str, job_id: str) -> Record:
         record = self._state.jobs.get(job_id)
         if record is None or record.job.project_id != project_id:
+            raise NotFound("job", job_id)
+        if record.deleted_at_us is not None:
             raise NotFound("job", job_id)
         return record

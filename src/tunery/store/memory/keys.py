@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from tunery.core.access import ApiKey, Caller
+from tunery.core.access import ApiKey, Caller, IdentityType
 from tunery.core.errors import NotFound
 from tunery.store.memory.state import Part
 
@@ -37,13 +37,20 @@ class MemoryKeys(Part):
                         project_id=key.project_id,
                         user_id=key.user_id,
                         key_id=key.id,
+                        identity_type=key.identity_type,
                     )
         return None
 
-    def add_key(self, key: ApiKey) -> None:
-        """Keep `key`."""
+    def add_key(self, key: ApiKey) -> ApiKey:
+        """Keep `key`, and its service account where that is new; the key as it is listed."""
         with self._state.lock:
-            self._state.keys[key.id] = key
+            accounts = self._state.service_accounts
+            if key.service_account is not None:
+                accounts.setdefault(key.user_id, key.service_account)
+            account = accounts.get(key.user_id)
+            kind = IdentityType.USER if account is None else IdentityType.SERVICE_ACCOUNT
+            self._state.keys[key.id] = replace(key, identity_type=kind, service_account=account)
+            return self._state.keys[key.id]
 
     def keys(self, project_id: str) -> Sequence[ApiKey]:
         """The project's keys, newest first."""

@@ -69,6 +69,16 @@ class MemoryRuns(Part):
             changes.write(self._state, before, listed, change, now)
             return change.record.job.status
 
+    def publish_training_files(self, lease: Lease, files: Sequence[File]) -> None:
+        """Keep the files that a job with a `sql_source` has reserved; LeaseLost as `apply`."""
+        with self._state.lock:
+            rules.check_reserved(self._held(lease).job, files)
+            for file in files:
+                # Its place in lists is that of its publication.
+                self._state.files.pop(file.id, None)
+                self._state.files[file.id] = file
+                self._state.deleted_files.discard(file.id)
+
     def publish_result_file(self, lease: Lease, file: File) -> None:
         """Keep `file` as a result file of the job, before it finishes; LeaseLost as `apply`.
 

@@ -1,7 +1,7 @@
 """What is kept, and how a list of it is paged."""
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
@@ -11,7 +11,7 @@ from tunery.core.events import Checkpoint, Event
 from tunery.core.files import File, Upload, UploadPart
 from tunery.core.job import FineTuningJob
 from tunery.core.models import FineTunedModel
-from tunery.core.pages import Page, PageRequest
+from tunery.core.pages import NumberedItems, NumberedPage, Page, PageRequest
 from tunery.core.ports import Clock
 from tunery.store.record import Record
 
@@ -34,6 +34,8 @@ class State:
     lock: threading.RLock = field(default_factory=threading.RLock)
     projects: dict[str, str] = field(default_factory=dict)
     """The organisation of each."""
+    service_accounts: dict[str, str] = field(default_factory=dict)
+    """The name of each, by its user id."""
     keys: dict[str, ApiKey] = field(default_factory=dict)
     files: dict[str, File] = field(default_factory=dict)
     deleted_files: set[str] = field(default_factory=set)
@@ -76,3 +78,10 @@ def page_of(
     found = [item for item in ordered if shown(item)]
     limit = max(request.limit, 0)
     return Page(tuple(found[:limit]), has_more=0 < limit < len(found))
+
+
+def numbered(items: Sequence[Item], page: NumberedPage) -> NumberedItems[Item]:
+    """The newest first, of `items` in the order in which they came."""
+    newest_first = items[::-1]
+    shown = newest_first[page.offset : page.offset + page.limit]
+    return NumberedItems(tuple(shown), total=len(items))

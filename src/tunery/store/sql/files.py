@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from tunery.core.errors import NotFound
 from tunery.core.files import File
-from tunery.core.pages import Page, PageRequest
+from tunery.core.pages import NumberedItems, NumberedPage, Page, PageRequest
 from tunery.store.sql import rows
 from tunery.store.sql.database import Part
-from tunery.store.sql.pages import read_page
+from tunery.store.sql.pages import read_numbered, read_page
 from tunery.store.statements import files as statements
 from tunery.store.statements import upkeep
 
@@ -37,11 +37,18 @@ class SqlFiles(Part):
             if behind is None:
                 return Page(())
             after = behind[0]
-        parameters: dict[str, object] = {"project_id": project_id, "now_us": self._now_us()}
-        if purpose is not None:
-            parameters["purpose"] = purpose
         query = statements.FILES[purpose is not None, page.ascending]
-        return read_page(self._database, query, parameters, page, after=after, item=rows.file)
+        which = self._which(project_id, purpose)
+        return read_page(self._database, query, which, page, after=after, item=rows.file)
+
+    def numbered_files(
+        self, project_id: str, page: NumberedPage, *, purpose: str | None
+    ) -> NumberedItems[File]:
+        """The project's files, newest first, by the number of the page."""
+        query = statements.NUMBERED_FILES[purpose is not None]
+        count = statements.COUNT_FILES[purpose is not None]
+        which = self._which(project_id, purpose)
+        return read_numbered(self._database, query, count, which, page, item=rows.file)
 
     def delete_file(self, project_id: str, file_id: str) -> None:
         """Make a file unknown at once; its bytes stay while a job that is not over uses it.
@@ -62,3 +69,7 @@ class SqlFiles(Part):
         """Drop the row of a discardable file; its bytes are gone."""
         which = {"id": file_id, "now_us": self._now_us()}
         self._database.write(lambda tx: tx.run(upkeep.FORGET_FILE, which))
+
+    def _which(self, project_id: str, purpose: str | None) -> dict[str, object]:
+        which: dict[str, object] = {"project_id": project_id, "now_us": self._now_us()}
+        return which if purpose is None else which | {"purpose": purpose}

@@ -6,13 +6,16 @@ from typing import Any
 
 import msgspec
 
+from tunery.core.access import IdentityType
 from tunery.core.hyperparameters import Hyperparameters, ResolvedHyperparameters
 from tunery.core.job import FineTuningJob, JobError, JobStatus
 from tunery.core.lora import LoraConfig
 from tunery.core.method import Method, Supervised
+from tunery.core.progress import Evaluated
+from tunery.core.text_to_sql import SqlSource
 from tunery.store.record import Record
 from tunery.store.sql.database import Row
-from tunery.store.sql.rows import to_json
+from tunery.store.sql.rows import IDENTITY_TYPE, to_json
 from tunery.store.statements.columns import JOB_COLUMNS
 from tunery.store.times import from_us, from_us_or_none, to_us, to_us_or_none
 
@@ -23,6 +26,8 @@ _echo = msgspec.json.Decoder(dict[str, Any]).decode
 _resolved = msgspec.json.Decoder(ResolvedHyperparameters).decode
 _names = msgspec.json.Decoder(tuple[str, ...]).decode
 _error = msgspec.json.Decoder(JobError).decode
+_sql_source = msgspec.json.Decoder(SqlSource).decode
+_evaluation = msgspec.json.Decoder(Evaluated).decode
 _values = msgspec.json.Decoder(dict[str, Any]).decode
 _STATUS = {str(status): status for status in JobStatus}
 
@@ -59,6 +64,9 @@ def job(row: Row) -> FineTuningJob:
         fine_tuned_model=row[27],
         result_files=_names(row[28]),
         error=None if row[29] is None else _error(row[29]),
+        created_by_type=IDENTITY_TYPE[row[30]],
+        sql_source=None if row[31] is None else _sql_source(row[31]),
+        evaluation=None if row[32] is None else _evaluation(row[32]),
     )
 
 
@@ -66,11 +74,12 @@ def record(row: Row) -> Record:
     """A job and who holds it, from `RECORD_COLUMNS`."""
     return Record(
         job=job(row),
-        owner=row[30],
-        token=row[31],
-        lease_until_us=row[32],
-        deaths=row[33],
-        last_event=row[34],
+        owner=row[33],
+        token=row[34],
+        lease_until_us=row[35],
+        deaths=row[36],
+        last_event=row[37],
+        deleted_at_us=row[38],
     )
 
 
@@ -100,6 +109,9 @@ def _asked(job: FineTuningJob) -> dict[str, object]:
         "metadata": None if job.metadata is None else to_json(job.metadata),
         "echo": to_json(job.echo),
         "initial_adapter": job.initial_adapter,
+        "created_by_type": job.created_by_type.value,
+        "sql_source": None if job.sql_source is None else to_json(job.sql_source),
+        "db_connection_id": None if job.sql_source is None else job.sql_source.db_connection_id,
     }
 
 
@@ -118,11 +130,13 @@ def progress_values(record: Record) -> dict[str, object]:
         "fine_tuned_model": job.fine_tuned_model,
         "result_files": to_json(job.result_files),
         "error": None if job.error is None else to_json(job.error),
+        "evaluation": None if job.evaluation is None else to_json(job.evaluation),
         "lease_owner": record.owner,
         "lease_token": record.token,
         "lease_until_us": record.lease_until_us,
         "deaths": record.deaths,
         "last_event": record.last_event,
+        "deleted_at_us": record.deleted_at_us,
     }
 
 
@@ -133,7 +147,8 @@ def snapshot(job: FineTuningJob) -> str:
 
 def from_snapshot(text: str) -> FineTuningJob:
     """The job that `snapshot` kept, by name: it may be of an older version's columns."""
-    values = _values(text)
+    # What an earlier version kept says nothing of who asked: it knew only users.
+    values = {"created_by_type": str(IdentityType.USER), **_values(text)}
     return job(tuple(values.get(column.name) for column in JOB_COLUMNS))
 
 

@@ -1,19 +1,21 @@
 """Jobs, their events and checkpoints."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from tunery.core.errors import NotFound
 from tunery.core.events import Checkpoint, Event, NewEvent, event_number
 from tunery.core.job import FineTuningJob, JobStatus
-from tunery.core.pages import Page, PageRequest
+from tunery.core.pages import NumberedItems, NumberedPage, Page, PageRequest
 from tunery.core.ports import Idempotency
 from tunery.core.progress import Metrics
 from tunery.store import rules
+from tunery.store.record import Record
 from tunery.store.sql import changes, job_rows, rows
 from tunery.store.sql.database import Part, Transaction
-from tunery.store.sql.pages import read_page
+from tunery.store.sql.pages import read_numbered, read_page
+from tunery.store.statements import files, runs, upkeep
 from tunery.store.statements import jobs as statements
-from tunery.store.statements import runs, upkeep
 from tunery.store.times import to_us
 
 STEPS_AT_ONCE = 1000
@@ -57,7 +59,7 @@ class SqlJobs(Part):
         self._database.write(lambda tx: tx.run(upkeep.FORGET_OLD_ANSWERS, which))
 
     def job(self, project_id: str, job_id: str) -> FineTuningJob:
-        """One job; NotFound where the project has none. A point read."""
+        """One job; NotFound where the project has none, or it is deleted. A point read."""
         row = self._database.one(statements.JOB, {"project_id": project_id, "id": job_id})
         if row is None:
             raise NotFound("job", job_id)
@@ -87,6 +89,52 @@ class SqlJobs(Part):
         parameters |= {f"pair_{place}": pair for place, pair in enumerate(pairs)}
         return read_page(self._database, query, parameters, page, after=after, item=job_rows.job)
 
+    def numbered_jobs(self, project_id: str, page: NumberedPage) -> NumberedItems[FineTuningJob]:
+        """The project's jobs, newest first, by the number of the page."""
+        query, count = statements.NUMBERED_JOBS, statements.COUNT_JOBS
+        which = {"project_id": project_id}
+        return read_numbered(self._database, query, count, which, page, item=job_rows.job)
+
+    def connected_jobs(
+        self, project_id: str, db_connection_id: str | None
+    ) -> Sequence[FineTuningJob]:
+        """The project's jobs with a `sql_source`, of that connection or of any; newest first."""
+        query = statements.CONNECTED_JOBS[db_connection_id is not None]
+        which = {"project_id": project_id}
+        if db_connection_id is not None:
+            which["db_connection_id"] = db_connection_id
+        return [job_rows.job(row) for row in self._database.all(query, which)]
+
+    def set_echo(
+        self, project_id: str, job_id: str, dialect: str, value: Mapping[str, object]
+    ) -> FineTuningJob:
+        """Replace what `dialect` must give back, whatever the job's state; NotFound as `job`."""
+
+        def work(tx: Transaction) -> FineTuningJob:
+            job = _locked(tx, project_id, job_id).job
+            job = replace(job, echo={**job.echo, dialect: value})
+            which = {"of_project": project_id, "job_id": job_id}
+            tx.run(statements.SET_ECHO, {**which, "echo": rows.to_json(job.echo)})
+            return job
+
+        return self._database.write(work)
+
+    def delete_job(self, project_id: str, job_id: str, event: NewEvent) -> None:
+        """Make a job unknown at once; one that is not over is cancelled first, which `event` says.
+
+        Raises:
+            NotFound: the project has no such job.
+        """
+
+        def work(tx: Transaction) -> None:
+            before = _locked(tx, project_id, job_id)
+            listed = changes.kept(tx, before.job)
+            now = self._clock.now()
+            change = rules.deleted(before, listed, event, now)
+            changes.write(tx, before, listed, change, now)
+
+        self._database.write(work)
+
     def move_job(
         self, project_id: str, job_id: str, target: JobStatus, event: NewEvent
     ) -> FineTuningJob:
@@ -98,10 +146,7 @@ class SqlJobs(Part):
         """
 
         def work(tx: Transaction) -> FineTuningJob:
-            row = tx.one(statements.LOCK_JOB, {"project_id": project_id, "id": job_id})
-            if row is None:
-                raise NotFound("job", job_id)
-            before = job_rows.record(row)
+            before = _locked(tx, project_id, job_id)
             listed = changes.kept(tx, before.job)
             now = self._clock.now()
             change = rules.move(before, listed, target, event, now)
@@ -139,7 +184,7 @@ class SqlJobs(Part):
     def checkpoints(self, project_id: str, job_id: str, page: PageRequest) -> Page[Checkpoint]:
         """A job's published checkpoints, newest first; NotFound as `job`."""
         if (
-            self._database.one(statements.JOB_SEQUENCE, {"project_id": project_id, "id": job_id})
+            self._database.one(statements.LAST_EVENT, {"project_id": project_id, "id": job_id})
             is None
         ):
             raise NotFound("job", job_id)
@@ -161,6 +206,8 @@ class SqlJobs(Part):
         pairs = job_rows.pairs(job.metadata or {})
         tx.run_many(statements.NEW_PAIR, [{**project, "pair": pair} for pair in pairs])
         changes.add_events(tx, job, 0, events, self._clock.now())
+        for file in rules.reserved_files(job):
+            tx.run(files.RESERVE_FILE, rows.file_values(file) | {"deleted_at_us": self._now_us()})
 
     def _answered(
         self, tx: Transaction, project_id: str, idempotency: Idempotency
@@ -186,3 +233,15 @@ class SqlJobs(Part):
                 "job": job_rows.snapshot(job),
             },
         )
+
+
+def _locked(tx: Transaction, project_id: str, job_id: str) -> Record:
+    """The job that a caller names, locked until the transaction ends.
+
+    Raises:
+        NotFound: the project has none, or it is deleted.
+    """
+    row = tx.one(statements.LOCK_JOB, {"project_id": project_id, "id": job_id})
+    if row is None:
+        raise NotFound("job", job_id)
+    return job_rows.record(row)

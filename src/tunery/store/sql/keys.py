@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from tunery.core.access import ApiKey, Caller
+from tunery.core.access import ApiKey, Caller, IdentityType
 from tunery.core.errors import NotFound
 from tunery.store.sql import rows
 from tunery.store.sql.database import Part, Transaction
@@ -34,11 +34,24 @@ class SqlKeys(Part):
         row = self._database.one(statements.CALLER, {"digest": digest, "now_us": self._now_us()})
         if row is None:
             return None
-        return Caller(organization_id=row[0], project_id=row[1], user_id=row[2], key_id=row[3])
+        return Caller(
+            organization_id=row[0],
+            project_id=row[1],
+            user_id=row[2],
+            key_id=row[3],
+            identity_type=rows.IDENTITY_TYPE[row[4]],
+        )
 
-    def add_key(self, key: ApiKey) -> None:
-        """Keep `key`."""
-        self._database.write(lambda tx: tx.run(statements.NEW_KEY, rows.key_values(key)))
+    def add_key(self, key: ApiKey) -> ApiKey:
+        """Keep `key`, and its service account where that is new; the key as it is listed."""
+
+        def work(tx: Transaction) -> ApiKey:
+            if key.service_account is not None:
+                _add_service_account(tx, key, key.service_account)
+            tx.run(statements.NEW_KEY, rows.key_values(key))
+            return _key(tx, key.project_id, key.id)
+
+        return self._database.write(work)
 
     def keys(self, project_id: str) -> Sequence[ApiKey]:
         """The project's keys, newest first."""
@@ -57,10 +70,7 @@ class SqlKeys(Part):
                 statements.REVOKE_KEY,
                 {"of_project": project_id, "key_id": key_id, "at_us": to_us(at)},
             )
-            row = tx.one(statements.KEY, {"project_id": project_id, "id": key_id})
-            if row is None:
-                raise NotFound("key", key_id)
-            return rows.key(row)
+            return _key(tx, project_id, key_id)
 
         return self._database.write(work)
 
@@ -72,5 +82,22 @@ def _add_project(tx: Transaction, caller: Caller, key: ApiKey) -> None:
     belonging = {"organization_id": caller.organization_id}
     tx.run(statements.NEW_PROJECT, {"id": caller.project_id, **belonging})
     if tx.one(statements.USER, {"id": caller.user_id}) is None:
-        tx.run(statements.NEW_USER, {"id": caller.user_id, **belonging})
+        person = {"identity_type": IdentityType.USER.value, "name": None}
+        tx.run(statements.NEW_USER, {"id": caller.user_id, **belonging, **person})
     tx.run(statements.NEW_KEY, rows.key_values(key))
+
+
+def _add_service_account(tx: Transaction, key: ApiKey, name: str) -> None:
+    if tx.one(statements.USER, {"id": key.user_id}) is not None:
+        return
+    belonging = tx.one(statements.ORGANISATION_OF, {"project_id": key.project_id})
+    assert belonging is not None  # a caller's project is there
+    account = {"identity_type": IdentityType.SERVICE_ACCOUNT.value, "name": name}
+    tx.run(statements.NEW_USER, {"id": key.user_id, "organization_id": belonging[0], **account})
+
+
+def _key(tx: Transaction, project_id: str, key_id: str) -> ApiKey:
+    row = tx.one(statements.KEY, {"project_id": project_id, "id": key_id})
+    if row is None:
+        raise NotFound("key", key_id)
+    return rows.key(row)

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from tunery.core.access import ApiKey
+from tunery.core.access import ApiKey, IdentityType
 from tunery.core.events import Checkpoint, Event, event_id
 from tunery.core.files import File, Format, Upload, UploadPart, UploadStatus
 from tunery.core.models import FineTunedModel
@@ -16,6 +16,8 @@ from tunery.store.times import from_us, from_us_or_none, to_us, to_us_or_none
 
 _data: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, Any])
 _metrics: msgspec.json.Decoder[Metrics] = msgspec.json.Decoder(Metrics)
+_echo = msgspec.json.Decoder(dict[str, Any]).decode
+IDENTITY_TYPE = {str(each): each for each in IdentityType}
 _encoder = msgspec.json.Encoder()
 
 
@@ -40,7 +42,7 @@ def key_values(key: ApiKey) -> dict[str, object]:
 
 
 def key(row: Row) -> ApiKey:
-    """A key from `KEY_COLUMNS`."""
+    """A key from `LISTED_KEY_COLUMNS`."""
     return ApiKey(
         id=row[0],
         project_id=row[1],
@@ -51,6 +53,8 @@ def key(row: Row) -> ApiKey:
         created_at=from_us(row[6]),
         expires_at=from_us_or_none(row[7]),
         revoked_at=from_us_or_none(row[8]),
+        identity_type=IDENTITY_TYPE[row[9]],
+        service_account=row[10],
     )
 
 
@@ -67,6 +71,9 @@ def file_values(file: File) -> dict[str, object]:
         "expires_at_us": to_us_or_none(file.expires_at),
         "format": None if file.format is None else file.format.value,
         "n_rows": file.n_rows,
+        "created_by": file.created_by,
+        "created_by_type": file.created_by_type.value,
+        "echo": to_json(file.echo),
     }
 
 
@@ -83,6 +90,9 @@ def file(row: Row) -> File:
         expires_at=from_us_or_none(row[7]),
         format=None if row[8] is None else Format(row[8]),
         n_rows=row[9],
+        created_by=row[10],
+        created_by_type=IDENTITY_TYPE[row[11]],
+        echo=_echo(row[12]),
     )
 
 
@@ -165,6 +175,7 @@ def checkpoint_values(checkpoint: Checkpoint) -> dict[str, object]:
         "step": checkpoint.step,
         "folder": checkpoint.folder,
         "model": checkpoint.model,
+        "base_model": checkpoint.base_model,
         "metrics": to_json(checkpoint.metrics),
     }
 
@@ -179,7 +190,8 @@ def checkpoint(row: Row) -> Checkpoint:
         step=row[4],
         folder=row[5],
         model=row[6],
-        metrics=_metrics.decode(row[7]),
+        base_model=row[7],
+        metrics=_metrics.decode(row[8]),
     )
 
 
@@ -197,6 +209,8 @@ def model_values(model: FineTunedModel) -> dict[str, object]:
         "base_model": model.base_model,
         "adapter": model.adapter,
         "created_at_us": to_us(model.created_at),
+        "created_by": model.created_by,
+        "created_by_type": model.created_by_type.value,
     }
 
 
@@ -209,4 +223,6 @@ def model(row: Row) -> FineTunedModel:
         base_model=row[3],
         adapter=row[4],
         created_at=from_us(row[5]),
+        created_by=row[6],
+        created_by_type=IDENTITY_TYPE[row[7]],
     )

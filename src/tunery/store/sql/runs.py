@@ -83,6 +83,21 @@ class SqlRuns(Part):
 
         return self._database.write(work)
 
+    def publish_training_files(self, lease: Lease, files: Sequence[File]) -> None:
+        """Keep the files that a job with a `sql_source` has reserved; LeaseLost as `apply`."""
+
+        def work(tx: Transaction) -> None:
+            before = changes.locked(tx, lease.job_id)
+            rules.check_held(before, lease)
+            rules.check_reserved(before.job, files)
+            for file in files:
+                # Its place in lists is that of its publication.
+                which = {"project_id": file.project_id, "id": file.id}
+                tx.run(file_statements.FREE_PLACE, which)
+                tx.run(file_statements.NEW_FILE, rows.file_values(file))
+
+        self._database.write(work)
+
     def publish_result_file(self, lease: Lease, file: File) -> None:
         """Keep `file` as a result file of the job, before it finishes; LeaseLost as `apply`.
 

@@ -13,6 +13,7 @@ from tunery.store.tables import (
     models,
     upload_parts,
     uploads,
+    users,
 )
 
 KEY_COLUMNS: tuple[Column[Any], ...] = (
@@ -27,6 +28,8 @@ KEY_COLUMNS: tuple[Column[Any], ...] = (
     keys.c.revoked_at_us,
 )
 
+LISTED_KEY_COLUMNS = (*KEY_COLUMNS, users.c.identity_type, users.c.name)
+
 FILE_COLUMNS: tuple[Column[Any], ...] = (
     files.c.id,
     files.c.project_id,
@@ -38,6 +41,9 @@ FILE_COLUMNS: tuple[Column[Any], ...] = (
     files.c.expires_at_us,
     files.c.format,
     files.c.n_rows,
+    files.c.created_by,
+    files.c.created_by_type,
+    files.c.echo,
 )
 
 UPLOAD_COLUMNS: tuple[Column[Any], ...] = (
@@ -92,17 +98,22 @@ JOB_COLUMNS: tuple[Column[Any], ...] = (
     jobs.c.fine_tuned_model,
     jobs.c.result_files,
     jobs.c.error,
+    jobs.c.created_by_type,
+    jobs.c.sql_source,
+    jobs.c.evaluation,
 )
 
-LEASE_COLUMNS: tuple[Column[Any], ...] = (
+KEEPING_COLUMNS: tuple[Column[Any], ...] = (
     jobs.c.lease_owner,
     jobs.c.lease_token,
     jobs.c.lease_until_us,
     jobs.c.deaths,
     jobs.c.last_event,
+    jobs.c.deleted_at_us,
 )
+"""What a store keeps of a job and nobody sees."""
 
-RECORD_COLUMNS = (*JOB_COLUMNS, *LEASE_COLUMNS)
+RECORD_COLUMNS = (*JOB_COLUMNS, *KEEPING_COLUMNS)
 
 PROGRESS_COLUMNS: tuple[Column[Any], ...] = (
     jobs.c.status,
@@ -116,7 +127,8 @@ PROGRESS_COLUMNS: tuple[Column[Any], ...] = (
     jobs.c.fine_tuned_model,
     jobs.c.result_files,
     jobs.c.error,
-    *LEASE_COLUMNS,
+    jobs.c.evaluation,
+    *KEEPING_COLUMNS,
 )
 """The columns that change while a job lives."""
 
@@ -138,6 +150,7 @@ CHECKPOINT_COLUMNS: tuple[Column[Any], ...] = (
     checkpoints.c.step,
     checkpoints.c.folder,
     checkpoints.c.model,
+    checkpoints.c.base_model,
     checkpoints.c.metrics,
 )
 
@@ -148,4 +161,6 @@ MODEL_COLUMNS: tuple[Column[Any], ...] = (
     models.c.base_model,
     models.c.adapter,
     models.c.created_at_us,
+    models.c.created_by,
+    models.c.created_by_type,
 )

@@ -3,7 +3,7 @@
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Select, delete, select, update
+from sqlalchemy import Select, delete, func, select, update
 
 from tunery.core.job import JobStatus, sources
 from tunery.store.statements.columns import (
@@ -14,9 +14,10 @@ from tunery.store.statements.columns import (
     PROGRESS_COLUMNS,
     RECORD_COLUMNS,
 )
-from tunery.store.statements.parts import given, new, number, one_of, page, value
+from tunery.store.statements.parts import given, new, number, numbered, one_of, page, value
 from tunery.store.statements.query import Query
 from tunery.store.tables import (
+    CONNECTED,
     WITHOUT_METADATA,
     checkpoints,
     events,
@@ -27,7 +28,8 @@ from tunery.store.tables import (
     projects,
 )
 
-_THE_JOB = (given(jobs.c.project_id), given(jobs.c.id))
+_KNOWN = jobs.c.deleted_at_us.is_(None)
+_THE_JOB = (given(jobs.c.project_id), given(jobs.c.id), _KNOWN)
 _ITS_ROW = (
     jobs.c.project_id == value("of_project", jobs.c.project_id),
     jobs.c.id == value("job_id", jobs.c.id),
@@ -36,11 +38,14 @@ _ITS_ROW = (
 _PROGRESS = {column.name: value(column.name, column) for column in PROGRESS_COLUMNS}
 
 NEW_JOB = Query(
-    new(jobs, dict.fromkeys((*JOB_COLUMNS, *PROGRESS_COLUMNS))).returning(jobs.c.sequence)
+    new(jobs, dict.fromkeys((*JOB_COLUMNS, *PROGRESS_COLUMNS, jobs.c.db_connection_id))).returning(
+        jobs.c.sequence
+    )
 )
 NEW_PAIR = Query(new(job_metadata, job_metadata.c))
 JOB = Query(select(*JOB_COLUMNS).where(*_THE_JOB))
-JOB_SEQUENCE = Query(select(jobs.c.sequence).where(*_THE_JOB))
+JOB_SEQUENCE = Query(select(jobs.c.sequence).where(given(jobs.c.project_id), given(jobs.c.id)))
+"""Of a deleted one too: a list goes on behind it."""
 LAST_EVENT = Query(select(jobs.c.last_event).where(*_THE_JOB))
 LOCK_JOB = Query(select(*RECORD_COLUMNS).where(*_THE_JOB).with_for_update())
 
@@ -59,13 +64,37 @@ STAY = Query(
 """Write what changed of a job that stays in its state."""
 
 
+SET_ECHO = Query(
+    update(jobs)
+    .where(
+        jobs.c.project_id == value("of_project", jobs.c.project_id),
+        jobs.c.id == value("job_id", jobs.c.id),
+    )
+    .values(echo=value("echo", jobs.c.echo))
+)
+"""Of a job whose row is locked."""
+
+_LISTED = (given(jobs.c.project_id), _KNOWN)
+NUMBERED_JOBS = Query(numbered(select(*JOB_COLUMNS).where(*_LISTED), jobs.c.sequence))
+COUNT_JOBS = Query(select(func.count()).select_from(jobs).where(*_LISTED))
+CONNECTED_JOBS = {
+    of_one: Query(
+        select(*JOB_COLUMNS)
+        .where(*_LISTED, given(jobs.c.db_connection_id) if of_one else CONNECTED)
+        .order_by(jobs.c.sequence.desc())
+    )
+    for of_one in (False, True)
+}
+"""By whether those of one connection are meant."""
+
+
 @cache
 def listed_jobs(*, n_pairs: int, bare: bool, ascending: bool) -> Query:
     """The jobs that have `n_pairs` pairs of metadata, or with `bare` those that have none.
 
     With pairs, the list runs along the index of the last one and looks the others up.
     """
-    found = select(*JOB_COLUMNS).where(given(jobs.c.project_id))
+    found = select(*JOB_COLUMNS).where(*_LISTED)
     if bare:
         found = found.where(WITHOUT_METADATA)
     sequence = jobs.c.sequence

@@ -50,3 +50,12 @@ def page(query: Select[Any], sequence: Column[Any], *, ascending: bool) -> Selec
     behind = sequence > number("after") if ascending else sequence < number("after")
     order = sequence.asc() if ascending else sequence.desc()
     return query.where(behind).order_by(order).limit(number("count"))
+
+
+def numbered(query: Select[Any], sequence: Column[Any]) -> Select[Any]:
+    """As many rows as `count`, the newest first, behind as many as `skipped`.
+
+    A deep page reads all those before it, if only in an index. That is for doors whose clients
+    have page numbers and nothing else; every other list goes on behind a sequence.
+    """
+    return query.order_by(sequence.desc()).limit(number("count")).offset(number("skipped"))
