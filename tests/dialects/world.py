@@ -98,13 +98,15 @@ class ScriptedGenerator:
             Piece(text="lo"),
             Piece(finish_reason="stop", usage=(5, 2)),
         ]
+        self.says: list[str] = []
+        """Whole answers to the requests to come; `pieces` once there are none left."""
         self.failure: TuneryError | None = None
         self.n_closed = 0
 
     def generate(self, request: GenerationRequest) -> Closable[Piece]:
         self.asked.append(request)
         try:
-            yield from self.pieces
+            yield from [_whole(self.says.pop(0))] if self.says else self.pieces
             if self.failure is not None:
                 raise self.failure
         finally:
@@ -116,6 +118,10 @@ class ScriptedGenerator:
 
     def close(self) -> None:
         return
+
+
+def _whole(text: str) -> Piece:
+    return Piece(text=text, finish_reason="stop", usage=(5, 2))
 
 
 @dataclass(frozen=True, kw_only=True)
