@@ -15,8 +15,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 @pytest.fixture(scope="session")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One real server for all tests that leave it running."""
-    server = Server(tmp_path_factory.mktemp("live") / "home")
+    """One real server for all tests that leave it running; `openai-main` is another name of it."""
+    accounts = {"TUNERY_ACCOUNTS": '{"openai-main": {"kind": "local"}}'}
+    server = Server(tmp_path_factory.mktemp("live") / "home", environment=accounts)
     server.start()
     yield server
     assert server.stop() == 0, server.log.read_text()
