@@ -15,6 +15,7 @@ from tunery.core.pages import NumberedPage
 from tunery.dialects.fields import Text
 
 LARGEST_METADATA = 64 * 1024
+LONGEST_SECRET = 8192
 _DEEPEST_METADATA = 32
 _LAST_PAGE = 1_000_000
 _LONGEST_PAGE = 10_000
@@ -67,8 +68,11 @@ def _object_id(text: str) -> str:
 
 
 def _secret(value: SecretStr) -> SecretStr:
-    if not value.get_secret_value().strip().isprintable():
+    text = value.get_secret_value().strip()
+    if not text.isprintable():
         raise ValueError("must not hold characters that cannot be printed")
+    if len(text) > LONGEST_SECRET:
+        raise ValueError(f"must not be longer than {LONGEST_SECRET} characters")
     return value
 
 

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 _PASSWORD = re.compile(r"://[^:@/?#]*:(.+)@")
 _HIDDEN = "***"
 _SHORTEST = 4
-"""A shorter password than this is hidden only where it stands in the URI: it may be a word."""
+"""What is shorter than this may be part of any word, and is hidden only where it stands."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def replaced(value: object, by: Callable[[Secret], str]) -> object:
 
 def without_secrets(message: str, uri: str) -> str:
     """`message` without the URI that it is about, and without the password in it."""
-    hidden = message.replace(uri, _HIDDEN)
+    hidden = message.replace(uri, _HIDDEN) if len(uri) >= _SHORTEST else message
     if (found := _PASSWORD.search(uri)) is None:
         return hidden
     password = found[1]

@@ -7,7 +7,7 @@ import msgspec
 from pydantic import Field
 
 from tunery.dialects.dataherald.fields import Body, Metadata, SecretText
-from tunery.dialects.fields import Text
+from tunery.dialects.fields import STORABLE, Text
 
 MOST_SCHEMAS = 100
 
@@ -35,9 +35,9 @@ class FileStorage(Body):
 class DatabaseConnectionRequest(Body):
     """A database, as create and replace take it."""
 
-    alias: Annotated[Text, Field(max_length=512)]
+    alias: Annotated[str, Field(max_length=512), STORABLE]
     use_ssh: bool = False
-    connection_uri: Annotated[SecretText, Field(max_length=4096)]
+    connection_uri: SecretText
     schemas: Annotated[list[Text], Field(max_length=MOST_SCHEMAS)] | None = None
     path_to_credentials_file: Text | None = None
     llm_api_key: SecretText | None = None

@@ -7,19 +7,19 @@ import msgspec
 from pydantic import Field
 
 from tunery.dialects.dataherald.fields import Body, Metadata, ObjectId
-from tunery.dialects.fields import Text
+from tunery.dialects.fields import STORABLE
 
 MOST_AT_ONCE = 10_000
-_SHORTEST = 3
-_LONGEST = 32_768
+
+_Text = Annotated[str, Field(min_length=3, max_length=32_768), STORABLE]
 
 
 class GoldenSqlRequest(Body):
     """A question with its SQL."""
 
     db_connection_id: ObjectId
-    prompt_text: Annotated[Text, Field(min_length=_SHORTEST, max_length=_LONGEST)]
-    sql: Annotated[Text, Field(min_length=_SHORTEST, max_length=_LONGEST)]
+    prompt_text: _Text
+    sql: _Text
     metadata: Metadata | None = None
 
 

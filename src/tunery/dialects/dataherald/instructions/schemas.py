@@ -7,9 +7,9 @@ import msgspec
 from pydantic import Field
 
 from tunery.dialects.dataherald.fields import Body, Metadata, ObjectId
-from tunery.dialects.fields import Text
+from tunery.dialects.fields import STORABLE
 
-_Instruction = Annotated[Text, Field(min_length=3, max_length=32_768)]
+_Instruction = Annotated[str, Field(min_length=3, max_length=32_768), STORABLE]
 
 
 class InstructionRequest(Body):

@@ -1,0 +1,27 @@
+"""A server in memory behind Dataherald's door, and the clients of two projects."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from tests.dialects.world import World, make_world
+from tests.store.values import OURS, THEIRS
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return make_world(tmp_path / "blobs")
+
+
+@pytest.fixture
+def http(world: World) -> Iterator[TestClient]:
+    with TestClient(world.app, headers={"x-api-key": OURS.key_id}) as client:
+        yield client
+
+
+@pytest.fixture
+def theirs(world: World) -> Iterator[TestClient]:
+    with TestClient(world.app, headers={"x-api-key": THEIRS.key_id}) as client:
+        yield client
