@@ -50,17 +50,15 @@ from tunery.service.services import Services, TextToSql
 from tunery.service.text_to_sql.attempts import Attempts
 from tunery.service.text_to_sql.connected import ConnectedDatabases
 from tunery.service.text_to_sql.connections import Connections
-from tunery.service.text_to_sql.finetunings import Finetunings
 from tunery.service.text_to_sql.exam import SqlExaminer
+from tunery.service.text_to_sql.finetunings import Finetunings
 from tunery.service.text_to_sql.golden_records import GoldenRecords
 from tunery.service.text_to_sql.instructions import Instructions
 from tunery.service.text_to_sql.prompts import Prompts
 from tunery.service.text_to_sql.questions import Questions
 from tunery.service.text_to_sql.sql_generations import SqlGenerations
-from tunery.service.text_to_sql.questions import Questions
 from tunery.service.text_to_sql.tables import Tables
 from tunery.service.text_to_sql.training_set import GoldenTrainingSets
-from tunery.service.text_to_sql.writer import SqlWriter
 from tunery.service.text_to_sql.writer import SqlWriter
 from tunery.settings import Settings
 from tunery.store.sqlite import open_store as open_sqlite
@@ -166,7 +164,9 @@ def build(settings: Settings) -> Wired:
         routing=routing,
         generation=Generation(models, blobs, generator),
         health=Health(store, engines),
-        text_to_sql=_text_to_sql(settings, store, blobs, generator, jobs, models, clock),
+        text_to_sql=_text_to_sql(
+            asking, store, jobs, models, clock, text_model=settings.text_model
+        ),
         reads_in_place=reads_in_place,
     )
     return Wired(
@@ -291,7 +291,19 @@ def _asking(store: Store, blobs: Blobs, generator: Generator, clock: Clock) -> _
     )
 
 
-def _text_to_sql(asking: _Asking, store: Store, clock: Clock) -> TextToSql:
+def _text_to_sql(
+    asking: _Asking,
+    store: Store,
+    jobs: Jobs,
+    models: Models,
+    clock: Clock,
+    *,
+    text_model: str,
+) -> TextToSql:
+    prompts = Prompts(store=store, clock=clock)
+    attempts = Attempts(
+        questions=asking.questions, writer=asking.writer, databases=asking.databases
+    )
     return TextToSql(
         connections=Connections(
             store=store,
@@ -303,6 +315,18 @@ def _text_to_sql(asking: _Asking, store: Store, clock: Clock) -> TextToSql:
         tables=asking.tables,
         golden_records=GoldenRecords(store, clock),
         instructions=Instructions(store, clock),
+        finetunings=Finetunings(store=store, jobs=jobs, clock=clock),
+        prompts=prompts,
+        sql_generations=SqlGenerations(
+            store=store,
+            prompts=prompts,
+            jobs=jobs,
+            models=models,
+            attempts=attempts,
+            databases=asking.databases,
+            clock=clock,
+            text_model=text_model,
+        ),
     )
 
 

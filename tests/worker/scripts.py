@@ -1,16 +1,31 @@
 """Scripts for the scripted engine, and jobs to run them."""
 
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from tunery.core.access import ApiKey, Caller, digest
+from tunery.core.errors import Unavailable
+from tunery.core.events import NewEvent
+from tunery.core.files import File, Format
 from tunery.core.ids import new_id
 from tunery.core.job import FineTuningJob, JobStatus
 from tunery.core.lora import LoraConfig
 from tunery.core.method import Supervised
-from tunery.core.ports import KeyStore
+from tunery.core.ports import Blobs, BuiltSet, KeyStore
 from tunery.core.preflight import Preflight, TokenStatistics
 from tunery.core.problems import Problem
-from tunery.core.progress import AnyProgress, CheckpointSaved, Finished, Metrics
+from tunery.core.progress import (
+    AnyProgress,
+    CheckpointSaved,
+    Evaluated,
+    Finished,
+    Metrics,
+    Score,
+)
+from tunery.core.text_to_sql import SqlSource
 
 CALLER = Caller(
     organization_id="org-default", project_id="default", user_id="user-default", key_id="key_1"
@@ -92,3 +107,88 @@ def bootstrap(store: KeyStore) -> None:
         created_at=datetime.now(UTC),
     )
     assert store.bootstrap(CALLER, key)
+
+
+class ScriptedSets:
+    """Training sets that are built, fail once, or take until they are no longer wanted."""
+
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
+        self.failures: list[Exception] = []
+        self.is_slow = False
+        self.n_built = 0
+
+    def build(self, job: FineTuningJob, *, wanted: Callable[[], bool]) -> BuiltSet:
+        while self.is_slow:
+            time.sleep(0.01)
+            if not wanted():
+                raise Unavailable("nobody waits")
+        if self.failures:
+            raise self.failures.pop()
+        self.n_built += 1
+        return BuiltSet(
+            training=self._file(job, job.training_file),
+            validation=self._file(job, job.validation_file) if job.validation_file else None,
+            notes=(NewEvent(message="Training set built"),),
+        )
+
+    def _file(self, job: FineTuningJob, file_id: str) -> File:
+        data = b'{"messages": []}\n'
+        writer = self._blobs.writer(f"files/{file_id}")
+        writer.write(data)
+        writer.commit()
+        return File(
+            id=file_id,
+            project_id=job.project_id,
+            created_at=job.created_at,
+            filename=f"{file_id}.jsonl",
+            purpose="fine-tune",
+            size_bytes=len(data),
+            sha256=hashlib.sha256(data).hexdigest(),
+            format=Format.CHAT,
+            n_rows=1,
+        )
+
+
+EVALUATED = Evaluated(
+    base=Score(n=20, exact_match=0, execution_match=1),
+    tuned=Score(n=20, exact_match=15, execution_match=18),
+)
+
+
+class ScriptedExaminer:
+    """An exam that ends, fails, or takes until it is no longer wanted."""
+
+    def __init__(self) -> None:
+        self.failure: Exception | None = None
+        self.is_slow = False
+        self.adapters: list[str] = []
+
+    def examine(
+        self,
+        job: FineTuningJob,
+        adapter: str,
+        *,
+        wanted: Callable[[], bool],
+        tell: Callable[[str], None],
+    ) -> Evaluated | None:
+        self.adapters.append(adapter)
+        tell("10 of 20 questions answered")
+        while self.is_slow:
+            time.sleep(0.01)
+            if not wanted():
+                raise Unavailable("nobody waits")
+        if self.failure is not None:
+            raise self.failure
+        return EVALUATED
+
+
+def new_sql_job() -> FineTuningJob:
+    """A job whose files are built from golden records."""
+    source = SqlSource(db_connection_id="c" * 24, golden_records=("a" * 24, "b" * 24))
+    return replace(
+        new_job(),
+        sql_source=source,
+        training_file=new_id("file-"),
+        validation_file=new_id("file-"),
+    )

@@ -3,13 +3,10 @@
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
-from typing import Protocol
 
-from tunery.core.errors import LeaseLost, OutOfSpace, TuneryError
-from tunery.core.events import NewEvent
-from tunery.core.hyperparameters import resolve, total_steps
+from tunery.core.errors import LeaseLost, NotFound, OutOfSpace, TuneryError
 from tunery.core.job import FineTuningJob, JobStatus
 from tunery.core.ports import (
     Blobs,
@@ -17,25 +14,21 @@ from tunery.core.ports import (
     Clock,
     Closable,
     Engine,
-    JobStore,
+    Examiner,
     Run,
-    RunStore,
-    Validated,
+    TrainingSets,
     Work,
 )
-from tunery.core.preflight import Preflight, refusal
-from tunery.core.progress import AnyProgress, CheckpointSaved, Died, Failed, Finished, Paused
+from tunery.core.progress import Alive, AnyProgress, CheckpointSaved, Died, Failed, Finished, Paused
+from tunery.worker.ending import Ending
 from tunery.worker.lease import Heartbeat
-from tunery.worker.results import write_step_metrics
+from tunery.worker.store import WorkStore
+from tunery.worker.validation import Validation, death
 
 logger = logging.getLogger(__name__)
 
 POLL_S = 1.0
 """How long an idle slot waits before it asks for work again, unless it is woken."""
-
-
-class WorkStore(RunStore, JobStore, Protocol):
-    """What a worker reads and records."""
 
 
 class Worker:
@@ -49,6 +42,8 @@ class Worker:
         catalog: Catalog,
         blobs: Blobs,
         clock: Clock,
+        training_sets: TrainingSets,
+        examiner: Examiner,
         owner: str,
         slots: int,
         lease_s: float,
@@ -57,9 +52,11 @@ class Worker:
         """`patience_s` is how long `stop` waits for running jobs to save a checkpoint."""
         self._store = store
         self._engines = engines
-        self._catalog = catalog
         self._blobs = blobs
-        self._clock = clock
+        self._validation = Validation(
+            store=store, engines=engines, catalog=catalog, training_sets=training_sets
+        )
+        self._ending = Ending(store=store, examiner=examiner, blobs=blobs, clock=clock)
         self._owner = owner
         self._lease_s = lease_s
         self._patience_s = patience_s
@@ -127,55 +124,34 @@ class Worker:
             self._store.apply(run.lease, [Died(message=error.message)])
 
     def _validate(self, run: Run, heartbeat: Heartbeat) -> None:
-        """Read the job's files as the trainer will, and queue the job or fail it."""
+        """Build the job's files where they are yet to be, and queue the job or fail it."""
 
         def wanted() -> bool:
             return not (heartbeat.lost.is_set() or self._stopping.is_set())
 
-        engine = self._engines[run.job.engine]
-        try:
-            report = engine.preflight(run.job, estimate=False, wanted=wanted)
-        except TuneryError as error:
-            self._store.apply(run.lease, [_refused(error) if wanted() else Paused()])
-            return
-        except Exception as error:
-            self._store.apply(run.lease, [_death(run, error)])
-            return
-        if (refused := refusal(report)) is not None:
-            self._store.apply(run.lease, [refused])
-            return
-        self._store.validated(run.lease, self._outcome(run.job, report))
+        self._validation.carry(run, wanted)
         self.wake()
-
-    def _outcome(self, job: FineTuningJob, report: Preflight) -> Validated:
-        resolved = resolve(
-            job.method.hyperparameters,
-            n_examples=report.n_examples,
-            defaults=self._catalog.resolve(job.base_model).defaults,
-        )
-        warnings = [problem for problem in report.problems if problem.level == "warning"]
-        notes = [NewEvent(message=str(problem), level="warn") for problem in warnings[:20]]
-        if report.n_warnings > len(notes):
-            more = report.n_warnings - len(notes)
-            notes.append(NewEvent(message=f"{more} more warnings about the data", level="warn"))
-        if report.n_overlong and job.overlong != "error":
-            done = "dropped" if job.overlong == "drop" else "cut"
-            message = f"{report.n_overlong} rows are longer than {report.context} tokens: {done}"
-            notes.append(NewEvent(message=message, level="warn"))
-        steps = total_steps(resolved, n_examples=report.n_examples)
-        return Validated(resolved=resolved, total_steps=steps, notes=tuple(notes))
 
     def _follow(self, run: Run, heartbeat: Heartbeat) -> None:
         """Record a run's progress until it ends, is asked to let go, or is somebody else's."""
+        finished = self._trained(run, heartbeat)
+        if finished is not None:
+            # The trainer is gone by now, and with it the memory that an exam needs.
+            self._ending.carry(run, finished, self._as_long_as_it_runs(run, heartbeat))
+
+    def _trained(self, run: Run, heartbeat: Heartbeat) -> Finished | None:
+        """What the engine has made in the end; None where it is not, or not yet, at the end."""
         engine = self._engines[run.job.engine]
         asked_to_pause = False
         with closing(_guarded(engine.run(run), run)) as values:
             for value in values:
                 if heartbeat.lost.is_set():
                     raise LeaseLost(f"the lease of {run.job.id} could not be renewed")
+                if isinstance(value, Finished):
+                    return value
                 status = self._record(run, value)
-                if isinstance(value, Paused | Died | Failed | Finished):
-                    return
+                if isinstance(value, Paused | Died | Failed):
+                    return None
                 # Paused, or paused and resumed meanwhile: it must be let go of before it goes on.
                 unwanted = status is not JobStatus.RUNNING
                 if not asked_to_pause and (unwanted or self._stopping.is_set()):
@@ -184,14 +160,24 @@ class Worker:
                 if time.monotonic() > self._let_go_at:
                     # No checkpoint in time: give the lease back, and resume from the last one.
                     self._store.apply(run.lease, [Paused()])
-                    return
+                    return None
+        return None
+
+    def _as_long_as_it_runs(self, run: Run, heartbeat: Heartbeat) -> Callable[[], bool]:
+        """Whether `run` is still to go on; the store is asked once a second at most."""
+        asked_at, status = float("-inf"), JobStatus.RUNNING
+
+        def wanted() -> bool:
+            nonlocal asked_at, status
+            if heartbeat.lost.is_set():
+                raise LeaseLost(f"the lease of {run.job.id} could not be renewed")
+            if time.monotonic() > asked_at + POLL_S:
+                asked_at, status = time.monotonic(), self._store.apply(run.lease, [Alive()])
+            return status is JobStatus.RUNNING and not self._stopping.is_set()
+
+        return wanted
 
     def _record(self, run: Run, value: AnyProgress) -> JobStatus:
-        if isinstance(value, Finished):
-            file = write_step_metrics(
-                run.job, self._store.metrics(run.job.id), blobs=self._blobs, clock=self._clock
-            )
-            self._store.publish_result_file(run.lease, file)
         status = self._store.apply(run.lease, [value])
         if isinstance(value, CheckpointSaved):
             self._discard_retired(run)
@@ -205,9 +191,15 @@ class Worker:
     def _abandon(self, run: Run) -> None:
         """The job was cancelled, or is another worker's: stop what this attempt left running."""
         logger.info("no longer the worker of %s", run.job.id)
-        job = self._store.job(run.job.project_id, run.job.id)
-        if job.status is JobStatus.CANCELLED:
-            self._engines[job.engine].cancel(run)
+        if self._is_cancelled(run.job):
+            self._engines[run.job.engine].cancel(run)
+
+    def _is_cancelled(self, job: FineTuningJob) -> bool:
+        try:
+            return self._store.job(job.project_id, job.id).status is JobStatus.CANCELLED
+        except NotFound:
+            # Deleted, which cancels a job that is not over.
+            return True
 
 
 def _guarded(values: Closable[AnyProgress], run: Run) -> Closable[AnyProgress]:
@@ -218,14 +210,4 @@ def _guarded(values: Closable[AnyProgress], run: Run) -> Closable[AnyProgress]:
         except LeaseLost:
             raise
         except Exception as error:
-            yield _death(run, error)
-
-
-def _death(run: Run, error: Exception) -> Died:
-    """For the handler of `error`: the job goes on as after the death of a trainer."""
-    logger.exception("the engine of %s failed", run.job.id)
-    return Died(message=f"{type(error).__name__}: {error}")
-
-
-def _refused(error: TuneryError) -> Failed:
-    return Failed(code=error.code or "validation_failed", message=error.message, param=error.param)
+            yield death(run, error)
