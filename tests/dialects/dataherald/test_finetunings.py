@@ -154,6 +154,7 @@ def test_records_go_by_either_name_and_count_once(http: TestClient, world: World
         assert made["golden_records"] == made["golden_sqls"] == chosen
     both = finetuned(http, connection_id, golden_sqls=chosen, golden_records=chosen)
     assert both["golden_sqls"] == chosen
+    nothing: list[str] | None
     for nothing in ([], None):
         assert finetuned(http, connection_id, golden_sqls=nothing)["golden_sqls"] == records
 

@@ -7,19 +7,21 @@ import msgspec
 from pydantic import Field
 
 from tunery.dialects.dataherald.fields import Body, Metadata
-from tunery.dialects.fields import Text
+from tunery.dialects.fields import STORABLE
 
 MOST_SCHEMAS = 100
 _LONGEST_TEXT = 32_768
 _LONGEST_NAME = 512
 
+Name = Annotated[str, Field(max_length=_LONGEST_NAME), STORABLE]
+
 
 class PromptRequest(Body):
     """A question of a database."""
 
-    text: Annotated[Text, Field(min_length=1, max_length=_LONGEST_TEXT)]
-    db_connection_id: Annotated[Text, Field(max_length=_LONGEST_NAME)]
-    schemas: Annotated[list[Text], Field(max_length=MOST_SCHEMAS)] | None = None
+    text: Annotated[str, Field(min_length=1, max_length=_LONGEST_TEXT), STORABLE]
+    db_connection_id: Name
+    schemas: Annotated[list[Name], Field(max_length=MOST_SCHEMAS)] | None = None
     metadata: Metadata | None = None
 
 

@@ -7,13 +7,11 @@ import msgspec
 from pydantic import Field
 
 from tunery.dialects.dataherald.fields import Body, Metadata
-from tunery.dialects.dataherald.prompts.schemas import PromptRequest
-from tunery.dialects.fields import Text
+from tunery.dialects.dataherald.prompts.schemas import Name, PromptRequest
+from tunery.dialects.fields import STORABLE
 
 _LONGEST_SQL = 32_768
-_LONGEST_NAME = 512
 
-Name = Annotated[Text, Field(max_length=_LONGEST_NAME)]
 Status = Literal["NONE", "VALID", "INVALID"]
 
 
@@ -31,7 +29,7 @@ class SqlGenerationRequest(Body):
     low_latency_mode: bool = False
     llm_config: LlmConfig | None = None
     evaluate: bool = False
-    sql: Annotated[Text, Field(max_length=_LONGEST_SQL)] | None = None
+    sql: Annotated[str, Field(max_length=_LONGEST_SQL), STORABLE] | None = None
     metadata: Metadata | None = None
 
 
