@@ -1,7 +1,7 @@
 """Chunked uploads: a file that arrives in parts, in any order and at the same time."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -145,9 +145,15 @@ class Uploads:
         )
 
     def complete(
-        self, caller: Caller, upload_id: str, part_ids: Sequence[str], *, md5: str | None = None
+        self,
+        caller: Caller,
+        upload_id: str,
+        part_ids: Sequence[str],
+        *,
+        md5: str | None = None,
+        echo: Mapping[str, object] | None = None,
     ) -> tuple[Upload, File]:
-        """Make a file of the parts, in the order of `part_ids`.
+        """Make a file of the parts, in the order of `part_ids`; `echo` rides along with it.
 
         Raises:
             NotFound: the project has no such upload.
@@ -176,6 +182,7 @@ class Uploads:
                     filename=upload.filename,
                     purpose=upload.purpose,
                     expires_after_s=upload.file_expires_after_s,
+                    echo=echo or {},
                 )
             )
         finally:

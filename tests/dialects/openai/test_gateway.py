@@ -108,6 +108,25 @@ def test_what_a_provider_may_want_rides_along_unseen(http: TestClient, world: Wo
     assert "my-bucket" not in json.dumps(job)
     assert world.store.job("ours", job["id"]).echo == {"truefoundry": kept}
     assert world.store.job("ours", create(http, world)["id"]).echo == {}
+    file = upload(http, {**headers, "x-tfy-file-purpose": "fine-tune"})
+    assert world.store.file("ours", file["id"]).echo == {"truefoundry": kept}
+    assert world.store.file("ours", upload(http, purpose="batch")["id"]).echo == {}
+
+
+def test_a_file_in_parts_keeps_what_comes_with_its_completion(
+    http: TestClient, world: World
+) -> None:
+    headers = {"x-tfy-vertex-region": "europe-west4", "x-tfy-file-purpose": "fine-tune"}
+    body = {"bytes": len(ROWS), "filename": "a.jsonl", "mime_type": "text/jsonl"}
+    path = f"/uploads/{http.post('/uploads', json=body, headers=headers).json()['id']}"
+    part = http.post(f"{path}/parts", files={"data": ("part", ROWS)}, headers=headers).json()
+    complete = {"part_ids": [part["id"]]}
+    moon = {"x-tfy-provider-name": "moon"}
+    assert http.post(f"{path}/complete", json=complete, headers=moon).status_code == 400
+    done = http.post(f"{path}/complete", json=complete, headers=headers).json()
+    assert (done["status"], done["file"]["purpose"]) == ("completed", "fine-tune")
+    echo = world.store.file("ours", done["file"]["id"]).echo
+    assert echo == {"truefoundry": {"vertex-region": "europe-west4"}}
 
 
 def test_a_repeat_is_one_only_where_the_headers_choose_the_same(

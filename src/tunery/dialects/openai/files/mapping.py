@@ -14,6 +14,7 @@ from tunery.dialects.openai.files.schemas import (
     Purpose,
     UploadObject,
 )
+from tunery.dialects.openai.gateway import Choice
 from tunery.service.intake import UNNAMED, FileRequest
 
 MOST_PER_PAGE = 10_000
@@ -55,23 +56,22 @@ def part_to_wire(part: UploadPart) -> PartObject:
     return PartObject(id=part.id, created_at=_seconds(part.created_at), upload_id=part.upload_id)
 
 
-def file_request(
-    fields: Mapping[str, str], filename: str | None, purpose: str | None
-) -> FileRequest:
-    """What a form says of its file, with `purpose` where it says none itself."""
+def file_request(fields: Mapping[str, str], filename: str | None, choice: Choice) -> FileRequest:
+    """What a form says of its file, and headers where it says nothing."""
     return FileRequest(
         filename=UNNAMED if filename is None else filename,
-        purpose=_purpose(fields.get("purpose"), purpose),
+        purpose=_purpose(fields.get("purpose"), choice),
         expires_after_s=_expires_after(fields),
+        echo=choice.echo,
     )
 
 
-def upload_request(body: CreateUploadBody, purpose: str | None) -> FileRequest:
-    """What an upload says of the file that it will be, with `purpose` where it says none."""
+def upload_request(body: CreateUploadBody, choice: Choice) -> FileRequest:
+    """What an upload says of the file that it will be, and headers where it says nothing."""
     expires = body.expires_after
     return FileRequest(
         filename=body.filename,
-        purpose=_purpose(body.purpose, purpose),
+        purpose=_purpose(body.purpose, choice),
         expires_after_s=None if expires is None else expires.seconds,
     )
 
@@ -85,8 +85,8 @@ def page_request(after: str | None, limit: int, order: str) -> PageRequest:
     return PageRequest(limit=limit, after=after, ascending=order == "asc")
 
 
-def _purpose(said: str | None, default: str | None) -> str:
-    purpose = default if said is None else said
+def _purpose(said: str | None, choice: Choice) -> str:
+    purpose = choice.file_purpose if said is None else said
     if purpose is None:
         raise InvalidValue(
             "Missing required parameter: 'purpose'.",

@@ -31,7 +31,7 @@ async def create(request: Request) -> Response:
         return files.begin(asking, purpose=fields.get("purpose"))
 
     async with receive_form(request, "file", begin) as form:
-        wanted = mapping.file_request(form.fields, form.filename, choice.file_purpose)
+        wanted = mapping.file_request(form.fields, form.filename, choice)
         file = await run_in_threadpool(form.sink.finish, wanted)
     return answer(mapping.to_wire(file))
 
@@ -85,7 +85,7 @@ def create_upload(request: Request, body: CreateUploadBody) -> Response:
     """Begin to upload a file in parts."""
     upload = services(request).files.uploads.create(
         caller(request),
-        mapping.upload_request(body, gateway.choice(request).file_purpose),
+        mapping.upload_request(body, gateway.choice(request)),
         mime_type=body.mime_type,
         size_bytes=body.bytes,
     )
@@ -109,7 +109,11 @@ async def add_part(request: Request, upload_id: str) -> Response:
 def complete_upload(request: Request, upload_id: str, body: CompleteUploadBody) -> Response:
     """Make a file of the parts, in the order given."""
     upload, file = services(request).files.uploads.complete(
-        caller(request), upload_id, body.part_ids, md5=body.md5
+        caller(request),
+        upload_id,
+        body.part_ids,
+        md5=body.md5,
+        echo=gateway.choice(request).echo,
     )
     return answer(mapping.upload_to_wire(upload, file))
 
