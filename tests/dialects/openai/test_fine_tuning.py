@@ -8,6 +8,7 @@ from openai import BadRequestError, NotFoundError, OpenAI
 
 from tests.dialects.world import World
 from tests.store.values import GOOD, THEIRS, claimed, saved, steps
+from tunery.core.progress import Evaluated, Score
 
 JOBS = "/v1/fine_tuning/jobs"
 
@@ -69,6 +70,7 @@ def test_a_new_job_is_what_the_reference_shows(http: TestClient, world: World) -
     }
     assert own["status"] == "validating_files"
     assert own["r"] == 16
+    assert own["evaluation"] is None
 
 
 def test_numbers_take_the_place_of_auto_once_the_files_are_read(
@@ -246,7 +248,7 @@ def test_a_dry_run_reports_and_makes_nothing(http: TestClient, world: World) -> 
     assert report["memory_bytes"] == 1_000_000
     assert report["hyperparameters"]["n_epochs"] == 5
     assert report["x_tunery"]["r"] == 8
-    assert "status" not in report["x_tunery"]
+    assert not {"status", "evaluation"} & set(report["x_tunery"])
     assert report["report"]["n_rows"] == 20
     assert http.get(JOBS).json()["data"] == []
 
@@ -406,3 +408,22 @@ def test_unknown_jobs_raise_what_the_official_client_knows(sdk: OpenAI) -> None:
     with pytest.raises(NotFoundError) as unknown:
         sdk.fine_tuning.jobs.retrieve("ftjob-nope")
     assert unknown.value.code == "fine_tune_not_found"
+
+
+def test_an_evaluation_stands_on_the_job_and_in_its_events(
+    http: TestClient, sdk: OpenAI, world: World
+) -> None:
+    job_id = create(http, world)["id"]
+    world.store.validated(claimed(world.store).lease, GOOD)
+    base = Score(n=20, exact_match=0, execution_match=1)
+    tuned = Score(n=20, exact_match=15, execution_match=18)
+    world.store.apply(claimed(world.store).lease, [Evaluated(base=base, tuned=tuned)])
+    assert http.get(f"{JOBS}/{job_id}").json()["x_tunery"]["evaluation"] == {
+        "base": {"n": 20, "exact_match": 0, "execution_match": 1},
+        "tuned": {"n": 20, "exact_match": 15, "execution_match": 18},
+    }
+    assert (
+        sdk.fine_tuning.jobs.list_events(job_id)
+        .data[0]
+        .message.startswith("On 20 held-out golden records: execution match 18 (base model 1)")
+    )

@@ -124,7 +124,11 @@ def checkpoint_to_wire(checkpoint: Checkpoint) -> schemas.CheckpointObject:
 def dry_run_to_wire(outcome: DryRun) -> schemas.DryRunObject:
     """`outcome` as a create call with `x_tunery.dry_run` answers it."""
     no_job = msgspec.structs.replace(
-        _own(outcome.job), status=msgspec.UNSET, step=msgspec.UNSET, total_steps=msgspec.UNSET
+        _own(outcome.job),
+        status=msgspec.UNSET,
+        step=msgspec.UNSET,
+        total_steps=msgspec.UNSET,
+        evaluation=msgspec.UNSET,
     )
     return schemas.DryRunObject(
         model=outcome.job.base_model,
@@ -219,7 +223,13 @@ def _own(job: FineTuningJob) -> schemas.JobXTunery:
         target_modules=job.lora.target_modules,
         overlong=job.overlong,
         requested_model=job.requested_model,
+        evaluation=_evaluation(job),
     )
+
+
+def _evaluation(job: FineTuningJob) -> schemas.Evaluation | None:
+    known = job.evaluation
+    return None if known is None else schemas.Evaluation(base=known.base, tuned=known.tuned)
 
 
 def _seconds(moment: datetime | None) -> int | None:

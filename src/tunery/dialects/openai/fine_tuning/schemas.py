@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator
 
 from tunery.core.job import JobError, Overlong
 from tunery.core.preflight import Preflight
+from tunery.core.progress import Score
 from tunery.dialects.fields import STORABLE, Suffix, Text
 
 LARGEST_SEED = 2**31 - 1
@@ -137,8 +138,15 @@ class MethodObject(msgspec.Struct, frozen=True, kw_only=True):
     supervised: SupervisedSettings
 
 
+class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
+    """Base and tuned model on held-out golden records."""
+
+    base: Score
+    tuned: Score
+
+
 class JobXTunery(msgspec.Struct, frozen=True, kw_only=True):
-    """What OpenAI's job has no words for; where there is no job, the first three are left out."""
+    """What OpenAI's job has no words for; what only a job has is left out where there is none."""
 
     status: str | msgspec.UnsetType
     step: int | msgspec.UnsetType
@@ -153,6 +161,7 @@ class JobXTunery(msgspec.Struct, frozen=True, kw_only=True):
     target_modules: tuple[str, ...] | Literal["all-linear"]
     overlong: Overlong
     requested_model: str
+    evaluation: Evaluation | msgspec.UnsetType | None
 
 
 class JobObject(msgspec.Struct, frozen=True, kw_only=True):
