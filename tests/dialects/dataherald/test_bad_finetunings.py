@@ -315,7 +315,7 @@ def test_an_unknown_finetuning_is_not_found(
     if given == "{theirs}":
         connection_id, _ = taught(theirs)
         given = finetuned(theirs, connection_id)["id"]
-    body = {} if method == "PUT" else None
+    body: dict[str, str] | None = {} if method == "PUT" else None
     answer = http.request(method, f"{FINETUNINGS}/{given}{path}", json=body)
     shown = given.removeprefix("ftjob-")
     assert (answer.status_code, answer.json()) == (404, {"detail": f"Model not found, {shown}"})
