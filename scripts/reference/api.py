@@ -12,11 +12,18 @@ _HEAD = """# API
 
 {note}
 
-Every call needs a key, `Authorization: Bearer tnr-sk-…`, but `/livez`, `/readyz` and
-`/openapi.json`. The routes under `/v1` answer without `/v1` too. Errors look like OpenAI's,
-`{{"error": {{"message", "type", "param", "code"}}}}`, and every answer has an `x-request-id`.
-What the answers hold is what OpenAI's clients know; what is ours lies under `x_tunery`. Fields mean
-what they mean at OpenAI, and may be left out or null unless they are required.
+Every call needs a key (`tnr-sk-…`), but `/livez`, `/readyz`, `/openapi.json` and
+`/api/v1/heartbeat`. Every answer has an `x-request-id`.
+
+- `/v1`, and the same paths without it, for clients of OpenAI and TrueFoundry: the key in
+  `Authorization: Bearer`, errors `{{"error": {{"message", "type", "param", "code"}}}}`.
+- `/v4`, for clients of Scale EGP: the key in `x-api-key`, errors `{{"detail": …}}`, a text or a list
+  of faults.
+- `/api/v1`, for clients of Dataherald: the key in either place, errors `{{"detail": …}}`, or for what
+  a service refuses `{{"error_code", "message", "description", "detail"}}` with status 400.
+
+What the answers hold is what the clients of each door know; what is ours lies under `x_tunery`.
+Fields mean what they mean at the vendor, and may be left out or null unless they are required.
 """
 
 _FORMS = {
@@ -44,9 +51,8 @@ def page(schema: Schema) -> str:
     """The page about the routes in an OpenAPI `schema`."""
     groups: dict[str, list[str]] = defaultdict(list)
     for method, path, operation in operations(schema):
-        groups[operation.get("tags", ["server"])[0].capitalize()] += _section(
-            method, path, operation
-        )
+        tag = operation.get("tags", ["server"])[0]
+        groups[tag[0].upper() + tag[1:]] += _section(method, path, operation)
     lines = [_HEAD.format(note=NOTE)]
     for name, sections in groups.items():
         lines += [f"## {name}", "", *sections]
