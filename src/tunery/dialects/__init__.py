@@ -3,10 +3,10 @@
 from fastapi import Request, Response
 from starlette.exceptions import HTTPException
 
-from tunery.dialects import dataherald, detail, openai, tunery
+from tunery.dialects import dataherald, detail, egp, openai, tunery
 from tunery.dialects.openai.errors import answer_http_exception as answer_as_openai
 
-DIALECTS = (openai.router, dataherald.router, tunery.router)
+DIALECTS = (openai.router, egp.router, dataherald.router, tunery.router)
 """The routers that the server includes."""
 
 _FASTAPI_SHAPED = ("/v4/", "/api/v1/")

@@ -50,6 +50,11 @@ class Files:
             max_part_bytes=max_part_bytes,
         )
 
+    @property
+    def max_file_bytes(self) -> int:
+        """The most bytes that a file may have."""
+        return self._max_file_bytes
+
     def begin(self, caller: Caller, *, purpose: str | None = None) -> Intake:
         """Take in a file; what its purpose is may be said now or at the end.
 

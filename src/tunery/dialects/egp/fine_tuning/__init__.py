@@ -1,0 +1,1 @@
+"""Scale's fine-tuning jobs."""

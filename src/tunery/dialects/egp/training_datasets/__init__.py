@@ -1,0 +1,1 @@
+"""Scale's training datasets, each of which is a file here."""
