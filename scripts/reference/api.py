@@ -17,10 +17,10 @@ Every call needs a key (`tnr-sk-…`), but `/livez`, `/readyz`, `/openapi.json` 
 
 - `/v1`, and the same paths without it, for clients of OpenAI and TrueFoundry: the key in
   `Authorization: Bearer`, errors `{{"error": {{"message", "type", "param", "code"}}}}`.
-- `/v4`, for clients of Scale EGP: the key in `x-api-key`, errors `{{"detail": …}}`, a text or a list
-  of faults.
-- `/api/v1`, for clients of Dataherald: the key in either place, errors `{{"detail": …}}`, or for what
-  a service refuses `{{"error_code", "message", "description", "detail"}}` with status 400.
+- `/v4`, for clients of Scale EGP: the key in `x-api-key`, errors `{{"detail": …}}`, a text or a
+  list of faults.
+- `/api/v1`, for clients of Dataherald: the key in either place, errors `{{"detail": …}}`, or
+  `{{"error_code", "message", "description", "detail"}}` with 400 for what a service refuses.
 
 What the answers hold is what the clients of each door know; what is ours lies under `x_tunery`.
 Fields mean what they mean at the vendor, and may be left out or null unless they are required.
