@@ -29,6 +29,8 @@ class ReferenceJob:
     """Listed ones; none has a validation loss, so they are the last three."""
     deaths: int = 0
     n_events: int = 1
+    has_model: bool = False
+    is_deleted: bool = False
 
     def is_live(self, now_s: float) -> bool:
         """Whether a worker holds it."""
@@ -97,6 +99,16 @@ class Reference:
         """Its trainer was done."""
         if job.status is R:
             job.n_events += 2
+            job.has_model = True
             job.release(JobStatus.SUCCEEDED)
         else:
             self.let_go(job)
+
+    def delete(self, job: ReferenceJob) -> None:
+        """Its owner has deleted it."""
+        if job.status not in OVER:
+            job.n_events += 1
+            job.release(JobStatus.CANCELLED)
+        if not job.has_model:
+            job.checkpoints = []
+        job.is_deleted = True

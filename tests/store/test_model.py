@@ -17,7 +17,7 @@ from tests.store.values import FINISHED, GOOD, added, saved, steps
 from tunery.core.errors import InvalidTransition, LeaseLost, NotFound
 from tunery.core.events import NewEvent
 from tunery.core.job import JobStatus
-from tunery.core.pages import PageRequest
+from tunery.core.pages import NumberedPage, PageRequest
 from tunery.core.ports import Lease
 from tunery.core.progress import AnyProgress, Died, Failed, Paused
 
@@ -87,6 +87,10 @@ class StoreMachine(RuleBasedStateMachine):
         job = self.reference.jobs[pick % len(self.reference.jobs)]
         allowed = {JobStatus.CANCELLED: (V, Q, R, P), P: (Q, R), Q: (P,)}[to]
         event = NewEvent(message="as asked")
+        if job.is_deleted:
+            with pytest.raises(NotFound):
+                self.store.move_job(job.project_id, job.id, to, event)
+            return
         if job.status not in allowed:
             with pytest.raises(InvalidTransition):
                 self.store.move_job(job.project_id, job.id, to, event)
@@ -97,6 +101,20 @@ class StoreMachine(RuleBasedStateMachine):
         if to in OVER:
             self._let_go_of(job)
             job.release(to)
+
+    @precondition(lambda self: self.reference.jobs)
+    @rule(pick=PICK)
+    def delete(self, pick: int) -> None:
+        job = self.reference.jobs[pick % len(self.reference.jobs)]
+        event = NewEvent(message="cancelled first")
+        if job.is_deleted:
+            with pytest.raises(NotFound):
+                self.store.delete_job(job.project_id, job.id, event)
+            return
+        self.store.delete_job(job.project_id, job.id, event)
+        if job.status not in OVER:
+            self._let_go_of(job)
+        self.reference.delete(job)
 
     @precondition(lambda self: self._held())
     @rule(pick=PICK)
@@ -194,12 +212,13 @@ class StoreMachine(RuleBasedStateMachine):
         for job in self.reference.jobs:
             if job.id == models[0].job_id:
                 job.checkpoints = []
+                job.has_model = False
         with pytest.raises(NotFound):
             self.store.model(project, models[0].name)
 
     @invariant()
     def every_job_is_as_the_reference_says(self) -> None:
-        for job in self.reference.jobs:
+        for job in self._known():
             seen = self.store.job(job.project_id, job.id)
             assert seen.status is job.status
             assert (seen.finished_at is not None) == (job.status in OVER)
@@ -209,18 +228,43 @@ class StoreMachine(RuleBasedStateMachine):
 
     @invariant()
     def events_are_gapless_and_checkpoints_right(self) -> None:
-        for job in self.reference.jobs:
+        for job in self._known():
             events = self.store.events(job.project_id, job.id, ALL).items
             assert [event.number for event in events] == list(range(1, job.n_events + 1))
             kept = self.store.checkpoints(job.project_id, job.id, ALL).items
             assert sorted(each.step for each in kept) == job.checkpoints
 
     @invariant()
+    def deleted_jobs_are_unknown(self) -> None:
+        for job in self.reference.jobs:
+            if job.is_deleted:
+                for read in (self.store.events, self.store.checkpoints):
+                    with pytest.raises(NotFound):
+                        read(job.project_id, job.id, ALL)
+                with pytest.raises(NotFound):
+                    self.store.job(job.project_id, job.id)
+
+    @invariant()
+    def what_can_be_called_stays_on_disk(self) -> None:
+        for job in self.reference.jobs:
+            folders = {f"runs/c/{step}" for step in job.checkpoints}
+            if job.has_model:
+                folders.add(FINISHED.adapter)
+            needed = frozenset(folders) if job.status in OVER else None
+            assert self.store.needed_folders(job.id) == needed
+
+    @invariant()
     def each_project_lists_its_own(self) -> None:
         for project in ("ours", "theirs"):
             listed = self.store.jobs(project, ALL, metadata=None).items
-            mine = [job.id for job in self.reference.jobs if job.project_id == project]
+            mine = [job.id for job in self._known() if job.project_id == project]
             assert [job.id for job in listed] == mine
+            numbered = self.store.numbered_jobs(project, NumberedPage(number=2, limit=2))
+            assert [job.id for job in numbered.items] == mine[::-1][2:4]
+            assert numbered.total == len(mine)
+
+    def _known(self) -> list[ReferenceJob]:
+        return [job for job in self.reference.jobs if not job.is_deleted]
 
     def _held(self, *, training: bool = False) -> list[tuple[ReferenceJob, Lease]]:
         return [

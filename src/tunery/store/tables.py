@@ -110,13 +110,14 @@ files = Table(
     _required("created_by_type"),
     _required("echo"),
     Index("ix_files_project", "project_id", "sequence"),
-    # Holds all that counting a list needs.
+    # Holds all that counting a list needs; SQLite looks at the last also where it must be NULL.
     Index(
         "ix_files_purpose",
         "project_id",
         "purpose",
         "sequence",
         "expires_at_us",
+        "deleted_at_us",
         sqlite_where=NOT_DELETED,
         postgresql_where=NOT_DELETED,
     ),
@@ -206,10 +207,12 @@ jobs = Table(
     # Out of `sql_source`, for the index.
     _maybe("db_connection_id"),
     _maybe("evaluation"),
+    # As with files, the last column is for counting.
     Index(
         "ix_jobs_project",
         "project_id",
         "sequence",
+        "deleted_at_us",
         sqlite_where=NOT_DELETED,
         postgresql_where=NOT_DELETED,
     ),
@@ -230,7 +233,6 @@ jobs = Table(
         sqlite_where=UNFINISHED,
         postgresql_where=UNFINISHED,
     ),
-    # Made after `ix_jobs_project`: of two that fit, SQLite takes the younger.
     Index(
         "ix_jobs_without_metadata",
         "project_id",

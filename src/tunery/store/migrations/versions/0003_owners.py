@@ -30,6 +30,7 @@ _OPTIONAL = (
     ("jobs", "evaluation"),
 )
 
+_OF_ALL_JOBS = ("ix_jobs_project", "ix_jobs_without_metadata")
 _NOT_DELETED = sa.text("deleted_at_us IS NULL")
 _BARE = "(metadata IS NULL OR metadata = '{}')"
 _CONNECTED = sa.text("db_connection_id IS NOT NULL")
@@ -46,7 +47,7 @@ def upgrade() -> None:
     _only_those_not_deleted()
     connected = ["project_id", "db_connection_id", "sequence"]
     _index("ix_jobs_connection", "jobs", connected, _CONNECTED)
-    counted = ["project_id", "purpose", "sequence", "expires_at_us"]
+    counted = ["project_id", "purpose", "sequence", "expires_at_us", "deleted_at_us"]
     _index("ix_files_purpose", "files", counted, _NOT_DELETED)
 
 
@@ -54,7 +55,7 @@ def downgrade() -> None:
     """Take the indexes and columns away; deleted jobs are known again."""
     op.drop_index("ix_files_purpose", "files")
     op.drop_index("ix_jobs_connection", "jobs")
-    for index in ("ix_jobs_project", "ix_jobs_without_metadata"):
+    for index in _OF_ALL_JOBS:
         op.drop_index(index, "jobs")
     op.drop_column("jobs", "deleted_at_us")
     for table, column in _OPTIONAL:
@@ -82,14 +83,11 @@ def _fill_in() -> None:
 
 
 def _only_those_not_deleted() -> None:
-    # In this order: of two that fit a list of jobs without metadata, SQLite takes the younger.
-    narrowed = (
-        ("ix_jobs_project", _NOT_DELETED),
-        ("ix_jobs_without_metadata", sa.text(f"{_NOT_DELETED} AND {_BARE}")),
-    )
-    for index, where in narrowed:
+    for index in _OF_ALL_JOBS:
         op.drop_index(index, "jobs")
-        _index(index, "jobs", ["project_id", "sequence"], where)
+    _index("ix_jobs_project", "jobs", ["project_id", "sequence", "deleted_at_us"], _NOT_DELETED)
+    bare = sa.text(f"{_NOT_DELETED} AND {_BARE}")
+    _index("ix_jobs_without_metadata", "jobs", ["project_id", "sequence"], bare)
 
 
 def _index(name: str, table: str, columns: list[str], where: sa.TextClause) -> None:
