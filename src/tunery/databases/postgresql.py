@@ -1,0 +1,218 @@
+"""PostgreSQL, through psycopg 3."""
+
+import os
+import socket
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sqlalchemy import URL, Connection, create_engine, func, select
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
+
+from tunery.addresses import Addresses
+from tunery.core.errors import InvalidValue, QueryFailed
+from tunery.databases.source import Purpose
+
+if TYPE_CHECKING:
+    import psycopg
+
+_CONNECT_S = 10
+_LOCK_S = 5.0
+_GRACE_S = 3.0
+"""How long after the database should have ended a statement we hang up."""
+_MOST_ADDRESSES = 4
+_SSL_MODES = frozenset({"disable", "allow", "prefer", "require", "verify-ca", "verify-full"})
+_OPTIONS: Mapping[str, frozenset[str] | None] = {
+    "application_name": None,
+    "connect_timeout": frozenset(str(seconds) for seconds in range(1, _CONNECT_S + 1)),
+    "sslmode": _SSL_MODES,
+    # The others are paths of files on this machine.
+    "sslrootcert": frozenset({"system"}),
+    "channel_binding": frozenset({"disable", "prefer", "require"}),
+    "target_session_attrs": frozenset(
+        {"any", "read-write", "read-only", "primary", "standby", "prefer-standby"}
+    ),
+}
+"""What may stand behind the `?` of a URI, and with which values; None: any short text."""
+_LONGEST_OPTION = 63
+_NOWHERE = "/dev/null/none"
+"""A file that cannot be. Left unsaid, libpq looks into files of whoever runs this server."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PostgresSource:
+    """A PostgreSQL database at addresses that may be connected to."""
+
+    where: Mapping[str, object] = field(repr=False)
+    """Parameters of libpq, all that it would otherwise take from its surroundings."""
+    dialect: str = "postgresql"
+
+    @contextmanager
+    def connect(self, purpose: Purpose, *, timeout_s: float) -> Iterator[Connection]:
+        """A connection within one read-only transaction.
+
+        Its limits hold for the transaction alone: behind a pooler the session is not ours.
+        """
+        watch = _Watch(timeout_s + _GRACE_S)
+        with ExitStack() as ends:
+            ends.callback(watch.end)
+            engine = create_engine(
+                "postgresql+psycopg://",
+                creator=lambda: watch.over(_connected(self.where)),
+                poolclass=NullPool,
+            )
+            ends.callback(engine.dispose)
+            try:
+                with engine.connect() as connection:
+                    connection.execution_options(postgresql_readonly=True)
+                    self.limit(connection, timeout_s)
+                    yield connection
+            except DBAPIError:
+                if watch.hung_up:
+                    raise QueryFailed(
+                        f"The database did not answer within {timeout_s:g} seconds."
+                    ) from None
+                raise
+
+    def limit(self, connection: Connection, timeout_s: float) -> None:
+        """Let each statement from here on take `timeout_s` at most."""
+        limits = {
+            "statement_timeout": _milliseconds(timeout_s),
+            "lock_timeout": _milliseconds(min(timeout_s, _LOCK_S)),
+            # The guard reads quotes as they are read so.
+            "standard_conforming_strings": "on",
+        }
+        each = [func.set_config(name, value, True) for name, value in limits.items()]
+        connection.execute(select(*each))
+
+
+def postgres_source(url: URL, addresses: Addresses) -> PostgresSource:
+    """The database that `url` names.
+
+    Raises:
+        InvalidValue: it lies where this server may not look, or asks for what is not taken.
+    """
+    query = dict(url.query)
+    folder = query.pop("host", None) if not url.host else None
+    if not url.username:
+        raise _invalid("The connection URI names no user.")
+    database = url.database or url.username
+    if "=" in database or "://" in database or "\x00" in f"{database}{url.username}{url.password}":
+        raise _invalid("The connection URI names a database, user or password that cannot be.")
+    return PostgresSource(
+        where={
+            # All that libpq would else take from environment, service file or home folder.
+            "user": url.username,
+            "password": str(url.password or ""),
+            "dbname": database,
+            "connect_timeout": _CONNECT_S,
+            "sslmode": "prefer",
+            "sslcertmode": "disable",
+            "sslkey": _NOWHERE,
+            "passfile": _NOWHERE,
+            "gssencmode": "disable",
+            "krbsrvname": "postgres",
+            "options": "",
+            "client_encoding": "utf8",
+            "application_name": "tunery",
+            **_checked(query),
+            **_place(url, folder, addresses),
+        }
+    )
+
+
+def _checked(query: Mapping[str, Sequence[str] | str]) -> Mapping[str, str]:
+    """The options of a URI, all of which are harmless."""
+    checked = {}
+    for name, value in query.items():
+        if name not in _OPTIONS:
+            raise _invalid(
+                f"The connection URI has the option {name[:_LONGEST_OPTION]!r}; the options are "
+                f"{', '.join(_OPTIONS)}."
+            )
+        allowed = _OPTIONS[name]
+        is_text = isinstance(value, str) and len(value) <= _LONGEST_OPTION and value.isprintable()
+        if not is_text or (allowed is not None and value not in allowed):
+            wanted = ", ".join(sorted(allowed)) if allowed else "a short text"
+            raise _invalid(f"The option {name} of the connection URI must be one of: {wanted}.")
+        checked[name] = str(value)
+    return checked
+
+
+def _place(
+    url: URL, folder: Sequence[str] | str | None, addresses: Addresses
+) -> Mapping[str, object]:
+    port = url.port if url.port is not None else 5432
+    if not 0 < port < 2**16:
+        raise _invalid(f"The connection URI has the port {port}.")
+    if folder is not None:
+        return {"host": _socket_folder(folder, addresses), "port": port}
+    if not url.host:
+        raise _invalid("The connection URI names no host.")
+    found = addresses.resolve(url.host, port)[:_MOST_ADDRESSES]
+    # The name stays beside its addresses: TLS compares it with the certificate.
+    return {
+        "host": ",".join([url.host] * len(found)),
+        "hostaddr": ",".join(map(str, found)),
+        "port": port,
+    }
+
+
+def _socket_folder(folder: Sequence[str] | str, addresses: Addresses) -> str:
+    is_path = isinstance(folder, str) and folder.startswith("/") and "," not in folder
+    if not is_path or not addresses.lists(str(folder)):
+        raise InvalidValue(
+            "The connection URI names a host among its options, where only a folder of sockets may "
+            "stand that the operator of this server lists in TUNERY_ALLOW_HOSTS.",
+            param="connection_uri",
+            code="host_not_allowed",
+        )
+    return str(folder)
+
+
+def _connected(where: Mapping[str, object]) -> "psycopg.Connection":
+    # Imported where it is needed: few servers have such a connection, and it takes its time.
+    import psycopg
+
+    # Prepared statements would outlive the transaction, on a session that a pooler shares out.
+    return psycopg.connect(**where, prepare_threshold=None)  # type: ignore[arg-type]
+
+
+class _Watch:
+    """Hangs up on a server that keeps us waiting, whatever it was told about time."""
+
+    def __init__(self, after_s: float) -> None:
+        self.hung_up = False
+        self._timer = threading.Timer(after_s, self._hang_up)
+        self._timer.daemon = True
+        self._socket: socket.socket | None = None
+
+    def over(self, connection: "psycopg.Connection") -> "psycopg.Connection":
+        """Begin to watch `connection`."""
+        # Its own handle: the number of a closed one may belong to somebody else by then.
+        self._socket = socket.socket(fileno=os.dup(connection.fileno()))
+        self._timer.start()
+        return connection
+
+    def end(self) -> None:
+        """Watch no longer."""
+        self._timer.cancel()
+        if self._socket is not None:
+            self._socket.close()
+
+    def _hang_up(self) -> None:
+        self.hung_up = True
+        with suppress(OSError):
+            assert self._socket is not None
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+
+def _milliseconds(seconds: float) -> str:
+    return str(max(1, round(seconds * 1000)))
+
+
+def _invalid(message: str) -> InvalidValue:
+    return InvalidValue(message, param="connection_uri", code="invalid_database_uri_format")

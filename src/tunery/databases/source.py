@@ -1,0 +1,34 @@
+"""What each kind of database does in its own way."""
+
+from contextlib import AbstractContextManager
+from enum import Enum
+from typing import Protocol
+
+from sqlalchemy import Connection
+
+
+class Purpose(Enum):
+    """What a connection is for."""
+
+    CATALOG = "catalog"
+    """To look at tables; the statements are ours."""
+    QUERY = "query"
+    """To run a statement that came from outside."""
+
+
+class Source(Protocol):
+    """A database that may be read, and how to get there."""
+
+    @property
+    def dialect(self) -> str:
+        """The kind of database."""
+
+    def connect(self, purpose: Purpose, *, timeout_s: float) -> AbstractContextManager[Connection]:
+        """A connection that can only read, and whose statements end in time.
+
+        Raises:
+            QueryFailed: the database is not to be reached, or took too long.
+        """
+
+    def limit(self, connection: Connection, timeout_s: float) -> None:
+        """Let each statement from here on take `timeout_s` at most."""
