@@ -102,7 +102,9 @@ class ScriptedDatabases:
     def _database(self, uri: str) -> ScriptedDatabase:
         found = self.known.get(uri)
         if found is None:
-            raise InvalidValue(f"{uri} is not a database that is served here", code="invalid_uri")
+            raise InvalidValue(
+                f"{uri} is not a database that is served here", code="invalid_database_uri_format"
+            )
         return found
 
     def _reached(self, uri: str) -> ScriptedDatabase:

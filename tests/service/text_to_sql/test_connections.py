@@ -79,8 +79,12 @@ def test_what_another_project_was_given_sealed_is_refused(wired: Wired) -> None:
     [
         (EMPTY, InvalidValue, "empty_database"),
         (AWAY, QueryFailed, "query_failed"),
-        ("nonsense", InvalidValue, "invalid_uri"),
-        (f"postgresql://reader:{PASSWORD}@else.example/x", InvalidValue, "invalid_uri"),
+        ("nonsense", InvalidValue, "invalid_database_uri_format"),
+        (
+            f"postgresql://reader:{PASSWORD}@else.example/x",
+            InvalidValue,
+            "invalid_database_uri_format",
+        ),
     ],
 )
 def test_what_cannot_be_used_is_not_kept(

@@ -17,18 +17,24 @@ from tunery.dialects.answers import answer
 from tunery.dialects.detail import answer_detail, answer_invalid, answer_unexpected
 from tunery.dialects.route import dialect_route
 
+_SHARED = frozenset(
+    {
+        "empty_database",
+        "golden_sql_not_found",
+        "invalid_database_uri_format",
+        "invalid_golden_sql",
+        "invalid_object_id",
+        "llm_model_not_supported",
+        "schema_not_supported",
+    }
+)
+"""Codes of the core that are Dataherald's too."""
+
 _CODES = {
-    "empty_database": "empty_database",
-    "golden_sql_not_found": "golden_sql_not_found",
-    "invalid_golden_sql": "invalid_golden_sql",
-    "invalid_object_id": "invalid_object_id",
-    "invalid_uri": "invalid_database_uri_format",
-    "llm_model_not_supported": "llm_model_not_supported",
     "not_read_only": "sql_injection",
-    "schema_not_supported": "schema_not_supported",
     "ssh_unsupported": "ssh_invalid_database_connection",
 }
-"""Codes of the core that Dataherald has a word for; the rest go by what was being done."""
+"""Codes of the core that are called something else; the rest go by what was being done."""
 
 _UNKNOWN = {
     "database connection": "database_connection_not_found",
@@ -103,6 +109,8 @@ def _service_error(error: Refused) -> Response:
 def _code(error: TuneryError, otherwise: str) -> str:
     if isinstance(error, NotFound):
         return _UNKNOWN.get(error.kind, otherwise)
+    if error.code in _SHARED:
+        return error.code
     return _CODES.get(error.code or "", otherwise)
 
 
