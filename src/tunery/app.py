@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import cast
 
 import uvicorn
 from fastapi import FastAPI
@@ -17,6 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from tunery import __version__
+from tunery.addresses import Addresses
 from tunery.bases.catalog import FolderCatalog, hugging_face_cache
 from tunery.blobs.folder import FolderBlobs
 from tunery.connections import BoundedHttp
@@ -31,6 +31,7 @@ from tunery.core.ports import (
     Sealer,
     Store,
 )
+from tunery.databases.customers import CustomerDatabases
 from tunery.dialects import DIALECTS, answer_http_exception, health
 from tunery.engines import ENGINES
 from tunery.first_start import first_key
@@ -38,6 +39,7 @@ from tunery.inference.process import ChildGenerator
 from tunery.listening import listen, url
 from tunery.logs import configure_logs
 from tunery.middleware import BodyLimit, NoNul, RequestIds
+from tunery.sealing import AesSealer
 from tunery.service.files import Files
 from tunery.service.garbage import RunFolders
 from tunery.service.generate import Generation
@@ -107,6 +109,8 @@ class Wired:
 def build(settings: Settings) -> Wired:
     """The application as `settings` say; the database is brought up to date, nothing runs yet."""
     routing = _routing(settings)
+    sealer = AesSealer(settings.home, settings.secret_key)
+    databases = CustomerDatabases(Addresses(settings.allow_hosts), settings.sqlite_folder)
     # The data of whoever trains here is in it: other users of this machine have no business there.
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     clock = SystemClock()
@@ -117,7 +121,7 @@ def build(settings: Settings) -> Wired:
     )
     engines = _engines(settings, blobs, catalog)
     generator = ChildGenerator(threads=settings.threads)
-    asking = _asking(store, blobs, generator, clock)
+    asking = _asking(sealer, databases, store, blobs, generator, clock)
     worker = Worker(
         store=store,
         engines=engines,
@@ -279,8 +283,14 @@ class _Asking:
     writer: SqlWriter
 
 
-def _asking(store: Store, blobs: Blobs, generator: Generator, clock: Clock) -> _Asking:
-    databases, sealer = cast(Databases, None), cast(Sealer, None)
+def _asking(
+    sealer: Sealer,
+    databases: Databases,
+    store: Store,
+    blobs: Blobs,
+    generator: Generator,
+    clock: Clock,
+) -> _Asking:
     connected = ConnectedDatabases(databases, sealer)
     return _Asking(
         sealer=sealer,
