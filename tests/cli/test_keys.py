@@ -60,3 +60,20 @@ def test_a_list_says_which_keys_work(
 def test_a_key_is_revoked(server: FakeServer, tunery: CommandLine) -> None:
     server.on(f"DELETE {KEYS}/key_0123", {"id": "key_0123", "deleted": True})
     assert tunery("keys", "revoke", "key_0123", "--json").json["deleted"] is True
+
+
+def test_a_key_may_speak_for_a_service_account(server: FakeServer, tunery: CommandLine) -> None:
+    owner = {"type": "service_account", "id": "service-1", "name": "pipeline"}
+    server.on(f"POST {KEYS}", key(key="tnr-sk-new", owner=owner))
+    ended = tunery("keys", "create", "nightly", "--service-account", "pipeline")
+    assert "pipeline" in ended.out
+    assert server.last(f"POST {KEYS}").json == {"name": "nightly", "service_account": "pipeline"}
+
+
+def test_a_list_says_whom_keys_speak_for(server: FakeServer, tunery: CommandLine) -> None:
+    account = {"type": "service_account", "id": "service-1", "name": "pipeline"}
+    user = {"type": "user", "id": "user-a", "name": None}
+    server.on(f"GET {KEYS}", page(key(owner=account), key(owner=user)))
+    shown = tunery("keys", "list").out
+    assert "pipeline" in shown
+    assert "user-a" in shown

@@ -18,24 +18,40 @@ _DAY_S = 24 * 60 * 60
 
 
 @app.command(
-    epilog=examples('tunery keys create "nightly pipeline"', "tunery keys create guest --days 30")
+    epilog=examples(
+        'tunery keys create "nightly pipeline"',
+        "tunery keys create guest --days 30",
+        "tunery keys create build --service-account pipeline",
+    )
 )
 def create(
     name: Annotated[str, typer.Argument(help="What the key is for; you will know it by this.")],
     days: Annotated[int | None, typer.Option(min=1, help="How long it is to work.")] = None,
+    service_account: Annotated[
+        str | None,
+        typer.Option(metavar="ACCOUNT", help="Whom it is to speak for, by a name; else for you."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a key for your project. It is shown once, and kept as a digest only."""
     wanted: Json = {"name": name}
     if days is not None:
         wanted["expires_at"] = int(time.time()) + days * _DAY_S
+    if service_account is not None:
+        wanted["service_account"] = service_account
     with connect() as client:
         made = client.post(_PATH, wanted)
     if as_json:
         return print_object(made)
     key = read(made, Key)
     print_fields(
-        [("id", key.id), ("name", key.name), ("key", key.key), ("expires", moment(key.expires_at))]
+        [
+            ("id", key.id),
+            ("name", key.name),
+            ("key", key.key),
+            ("speaks for", key.speaks_for),
+            ("expires", moment(key.expires_at)),
+        ]
     )
     return aside().print("Copy the key now: it is not shown again.")
 
@@ -47,8 +63,11 @@ def show_all(as_json: JsonOption = False) -> None:
         page = client.get(_PATH)
     if as_json:
         return print_object(page)
-    rows = [(key.id, key.name, f"…{key.hint}", key.state) for key in read_list(page, Key)]
-    head = ("id", "name", "ends in", "state")
+    rows = [
+        (key.id, key.name, key.speaks_for, f"…{key.hint}", key.state)
+        for key in read_list(page, Key)
+    ]
+    head = ("id", "name", "speaks for", "ends in", "state")
     return print_table(head, rows, empty="There are no keys.")
 
 

@@ -109,6 +109,14 @@ class Model(msgspec.Struct, frozen=True):
     owned_by: str
 
 
+class KeyOwner(msgspec.Struct, frozen=True):
+    """Whom a key speaks for."""
+
+    type: str
+    id: str
+    name: str | None = None
+
+
 class Key(msgspec.Struct, frozen=True):
     """A key, as its owner may see it."""
 
@@ -120,6 +128,12 @@ class Key(msgspec.Struct, frozen=True):
     revoked_at: int | None = None
     key: str | None = None
     """The key itself, once: in the answer that made it."""
+    owner: KeyOwner | None = None
+
+    @property
+    def speaks_for(self) -> str:
+        """A service account by its name, a user by its id."""
+        return "" if self.owner is None else self.owner.name or self.owner.id
 
     @property
     def state(self) -> str:

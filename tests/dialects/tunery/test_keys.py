@@ -8,6 +8,7 @@ from fastapi.testclient import TestClient
 
 from tests.dialects.world import World, make_world
 from tests.store.values import OURS, THEIRS
+from tunery.core.access import IdentityType
 
 KEYS = "/tunery/v1/keys"
 
@@ -70,3 +71,42 @@ def test_another_projects_keys_are_unknown(http: TestClient) -> None:
     for key_id in (THEIRS.key_id, "key_nope"):
         answer = http.delete(f"{KEYS}/{key_id}")
         assert (answer.status_code, answer.json()["error"]["param"]) == (404, "key_id")
+
+
+def test_a_key_says_whom_it_speaks_for(http: TestClient) -> None:
+    mine = http.post(KEYS, json={"name": "mine"}).json()
+    assert mine["owner"] == {"type": "user", "id": OURS.user_id, "name": None}
+    account = http.post(KEYS, json={"name": "k", "service_account": "pipeline"}).json()
+    assert account["owner"] == {
+        "type": "service_account",
+        "id": account["owner"]["id"],
+        "name": "pipeline",
+    }
+    listed = [key["owner"] for key in http.get(KEYS).json()["data"]]
+    assert listed == [account["owner"], mine["owner"], mine["owner"]]
+    assert http.delete(f"{KEYS}/{account['id']}").json()["owner"] == account["owner"]
+
+
+def test_what_a_service_account_makes_is_its_own(http: TestClient, world: World) -> None:
+    made = http.post(KEYS, json={"name": "k", "service_account": "pipeline"}).json()
+    headers = {"authorization": f"Bearer {made['key']}"}
+    upload = http.post(
+        "/v1/files",
+        files={"file": ("notes.txt", b"text")},
+        data={"purpose": "user_data"},
+        headers=headers,
+    )
+    file = world.store.file(OURS.project_id, upload.json()["id"])
+    assert file.created_by == made["owner"]["id"]
+    assert file.created_by_type is IdentityType.SERVICE_ACCOUNT
+    asked = {"model": "tiny-chat", "training_file": world.file()}
+    created = http.post("/v1/fine_tuning/jobs", json=asked, headers=headers)
+    job = world.store.job(OURS.project_id, created.json()["id"])
+    assert (job.created_by, job.created_by_type) == (file.created_by, file.created_by_type)
+
+
+@pytest.mark.parametrize("name", ["", "x" * 129, "a\nb", 7])
+def test_a_wrong_service_account_is_refused(http: TestClient, name: object) -> None:
+    answer = http.post(KEYS, json={"name": "k", "service_account": name})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "service_account")
+    assert len(http.get(KEYS).json()["data"]) == 1

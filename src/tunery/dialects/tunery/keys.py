@@ -7,7 +7,7 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from tunery.core.access import ApiKey
+from tunery.core.access import ApiKey, IdentityType
 from tunery.dialects.answers import answer
 from tunery.dialects.openai.answers import ListPage
 from tunery.dialects.openai.errors import OpenAIRoute
@@ -22,6 +22,17 @@ class CreateKey(BaseModel):
 
     name: Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)]
     expires_at: Annotated[int, Field(ge=0, lt=2**40)] | None = None
+    service_account: Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)] | None = None
+    """For whom the key is to speak, by name; left out, for who asks."""
+
+
+class KeyOwner(msgspec.Struct, frozen=True, kw_only=True):
+    """Whom a key speaks for."""
+
+    type: IdentityType
+    id: str
+    name: str | None
+    """None where it is a user."""
 
 
 class KeyObject(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +42,7 @@ class KeyObject(msgspec.Struct, frozen=True, kw_only=True):
     object: Literal["key"] = "key"
     name: str
     hint: str
+    owner: KeyOwner
     created_at: int
     expires_at: int | None
     revoked_at: int | None
@@ -44,9 +56,11 @@ class NewKeyObject(KeyObject, frozen=True, kw_only=True):
 
 @router.post("")
 def create(request: Request, body: CreateKey) -> Response:
-    """Make a key for one's project."""
+    """Make a key for one's project: one's own, or a service account's."""
     until = None if body.expires_at is None else datetime.fromtimestamp(body.expires_at, UTC)
-    made = services(request).keys.create(caller(request), name=body.name, expires_at=until)
+    made = services(request).keys.create(
+        caller(request), name=body.name, expires_at=until, service_account=body.service_account
+    )
     fields = msgspec.structs.asdict(_to_wire(made.key))
     return answer(NewKeyObject(**fields, key=made.secret))
 
@@ -69,6 +83,7 @@ def _to_wire(key: ApiKey) -> KeyObject:
         id=key.id,
         name=key.name,
         hint=key.hint,
+        owner=KeyOwner(type=key.identity_type, id=key.user_id, name=key.service_account),
         created_at=int(key.created_at.timestamp()),
         expires_at=_seconds(key.expires_at),
         revoked_at=_seconds(key.revoked_at),
