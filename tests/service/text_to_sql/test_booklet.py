@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.service.text_to_sql.shop import BASE, SHOP, STAFF, one_of, table, text
+from tests.service.text_to_sql.shop import BASE, CUSTOMERS, SHOP, STAFF, one_of, table, text
 from tunery.core.errors import InvalidValue
 from tunery.core.generation import GenerationRequest, Measured, Piece
 from tunery.core.ports import Closable
@@ -55,8 +55,13 @@ def test_where_there_is_room_all_tables_stand_in_their_own_order_with_samples() 
     assert messages[1:] == [{"role": "user", "content": "Which staff?"}]
 
 
-def test_a_small_context_gets_no_samples() -> None:
-    assert "Ada" not in booklet(4_000).asked("Which customers?").messages[0]["content"]
+def test_a_small_context_gets_names_and_what_points_where() -> None:
+    system = booklet(2_000).asked("Which orders are paid?").messages[0]["content"]
+    assert system.splitlines()[2:5] == [
+        "customers(id, name, town)",
+        "products(id, title, price)",
+        "orders(id, customer_id -> customers.id, status)",
+    ]
 
 
 def test_what_the_administrator_wants_heeded_stands_before_the_tables() -> None:
@@ -75,14 +80,20 @@ def test_training_says_the_same_as_asking_and_the_answer() -> None:
 
 
 def test_with_less_room_all_tables_are_told_of_in_fewer_words() -> None:
-    system = booklet(1_300).asked("Which order is paid?").messages[0]["content"]
-    assert told([{"content": system}]) == [table.table_name for table in SHOP]
-    assert "paid" not in system
+    notes = [table(f"notes_{n}", text("body"), description="what was said") for n in range(9)]
+    described = [*SHOP, *notes]
+    messages = booklet(2_400, described).asked("Which order is paid?").messages
+    assert told(messages) == [table.table_name for table in described]
+    assert "what was said" not in messages[0]["content"]
+
+
+STRANGERS = [table(f"stranger_{n}", text("x" * 90)) for n in range(30)]
 
 
 def test_with_little_room_the_tables_that_matter_stand_there_in_the_databases_order() -> None:
-    messages = booklet(600).asked("At which desk do staff sit who know customers?").messages
-    assert told(messages) == ["customers", "staff"]
+    tables = [CUSTOMERS, *STRANGERS, STAFF]
+    question = "At which desk do staff sit who know customers?"
+    assert told(booklet(400, tables).asked(question).messages) == ["customers", "staff"]
 
 
 def test_the_tables_that_the_answer_names_are_told_of_whatever_the_question_says() -> None:
@@ -105,13 +116,14 @@ def test_a_table_that_is_too_long_loses_categories_then_comments_then_columns() 
         ]
 
     lengths = [len(table_as_text(one, detail, dialect="sqlite")) for detail in Detail]
-    full, commented, bare, narrow = map(system, [*lengths, 250])
+    full, commented, bare, names, narrow = map(system, [*lengths, 250])
     assert "green" in full
     assert "what it holds" in commented
     assert "green" not in commented
     assert "column_29 varchar" in bare
     assert "what it holds" not in bare
-    assert narrow.endswith("wide(column_7 varchar)")
+    assert "column_29, kind)" in names
+    assert narrow.endswith("wide(column_7)")
 
 
 def test_what_does_not_fit_even_so_is_refused_by_name() -> None:

@@ -19,6 +19,7 @@ from tunery.service.text_to_sql.tables_as_text import Detail, samples_as_text, t
             Detail.COMMENTED,
             "orders(id int key, customer_id int -> customers.id, status text)\n",
         ),
+        (Detail.NAMES, "orders(id, customer_id -> customers.id, status)\n"),
     ],
 )
 def test_a_table_is_one_line_with_its_keys_and_what_it_points_to(detail: Detail, text: str) -> None:

@@ -72,9 +72,9 @@ def test_what_is_not_scanned_yet_is_scanned_and_told_of(goldsmith: Goldsmith) ->
     assert {table.status for table in tables} == {ScanStatus.SCANNED}
     assert goldsmith.rows(job.training_file)[0][0]["content"] == (
         "Answer with one SQLite query.\nHeed this:\n- Never name a customer.\nTables:\n"
-        "customers(id int key, name text, town text)\n"
-        "orders(id int key, customer_id int -> customers.id, total real)\n"
-        "machines(id int key, maker text)"
+        "customers(id, name, town)\n"
+        "orders(id, customer_id -> customers.id, total)\n"
+        "machines(id, maker)"
     )
 
 

@@ -26,8 +26,8 @@ LONGEST_ANSWER = 512
 """SQL has so many tokens at most, and no more than a quarter of the context."""
 MOST_TABLE_TOKENS = 4096
 """The tables have a quarter of the context, and never more than this."""
-LEAST_FOR_SAMPLES = 1024
-"""With less room than this for the tables no rows of theirs are shown."""
+LONGEST_SMALL_CONTEXT = 2048
+"""A model whose context is no longer is a small one: it gets the names, and nothing else."""
 _TEMPLATE_TOKENS = 64
 """Room for what the chat template puts around the messages."""
 
@@ -82,7 +82,7 @@ class Booklet:
         }
         self._samples = [samples_as_text(table) for table in tables]
         lengths.learn([self._head, *self._samples, *chain(*self._texts.values())])
-        self._detail = self._richest_that_fits_all()
+        self._detail = self._usual_detail()
 
     @property
     def n_tables(self) -> int:
@@ -180,13 +180,13 @@ class Booklet:
             or column.foreign_key is not None
             or (words(column.name) & asked if sql is None else _names(sql, column.name))
         }
-        return table_as_text(table, Detail.BARE, dialect=self._dialect, columns=columns)
+        return table_as_text(table, Detail.NAMES, dialect=self._dialect, columns=columns)
 
     def _with_samples(
         self, question: str, chosen: Mapping[int, str], room: int
     ) -> Mapping[int, Sequence[str]]:
         written = {at: [text] for at, text in chosen.items()}
-        if self._detail is not Detail.FULL or self._budget < LEAST_FOR_SAMPLES:
+        if self._detail is not Detail.FULL:
             return written
         # By the question alone: what the answer names must not be seen from what has samples.
         for at in self._relevance.ranked(question):
@@ -195,8 +195,14 @@ class Booklet:
                 room -= self._lengths[self._samples[at]]
         return written
 
-    def _richest_that_fits_all(self) -> Detail:
-        """As much as can be written of every table; if not all fit at all, of those that do."""
+    def _usual_detail(self) -> Detail:
+        """As much as can be written of every table; if not all fit at all, of those that do.
+
+        With fewer words a small model learns faster, and more: tiny-chat copies names out of a
+        page of some 250 tokens, and loses its way in longer ones.
+        """
+        if self._lengths.context <= LONGEST_SMALL_CONTEXT:
+            return Detail.NAMES
         for detail, texts in self._texts.items():
             if sum(self._lengths[text] for text in texts) <= self._budget:
                 return detail

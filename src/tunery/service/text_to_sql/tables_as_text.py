@@ -42,6 +42,10 @@ class Detail(Enum):
     FULL = "with comments and categories"
     COMMENTED = "with comments"
     BARE = "names, types and keys"
+    NAMES = "names, and what points where"
+
+
+_WITH_COMMENTS = (Detail.FULL, Detail.COMMENTED)
 
 
 def table_as_text(
@@ -57,7 +61,7 @@ def table_as_text(
         for column in table.columns
         if columns is None or column.name.lower() in columns
     ]
-    about = "" if detail is Detail.BARE else _one_line(table.description, _LONGEST_COMMENT)
+    about = _one_line(table.description, _LONGEST_COMMENT) if detail in _WITH_COMMENTS else ""
     end = f" -- {about}" if about else ""
     return f"{table_name(table, dialect)}({', '.join(wanted)}){end}\n"
 
@@ -76,9 +80,10 @@ def table_name(table: TableDescription, dialect: str) -> str:
 
 
 def _column(column: Column, detail: Detail, dialect: str) -> str:
-    words = [_quoted(column.name, dialect), _short_type(column.data_type)]
-    if column.is_primary_key:
-        words.append("key")
+    words = [_quoted(column.name, dialect)]
+    if detail is not Detail.NAMES:
+        words.append(_short_type(column.data_type))
+        words += ["key"] if column.is_primary_key else []
     if column.foreign_key is not None:
         target = column.foreign_key
         words.append(f"-> {target.reference_table}.{target.field_name}")
@@ -88,7 +93,7 @@ def _column(column: Column, detail: Detail, dialect: str) -> str:
 
 
 def _about(column: Column, detail: Detail) -> str:
-    if detail is Detail.BARE:
+    if detail not in _WITH_COMMENTS:
         return ""
     said = _one_line(column.description, _LONGEST_COMMENT)
     values = _categories(column) if detail is Detail.FULL else ""
