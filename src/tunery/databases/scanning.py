@@ -226,19 +226,20 @@ def _column(column: Column[Any], connection: Connection, looks: _Looks) -> text_
     can_name = isinstance(column.type, _NAMING) and not is_key
     categories = looks.categories(column) if can_name else None
     return text_to_sql.Column(
-        name=column.name,
+        # SQLAlchemy's names are texts of a kind of their own, which no encoder knows.
+        name=str(column.name),
         data_type=column.type.compile(connection.dialect),
         is_primary_key=column.primary_key,
         low_cardinality=categories is not None,
         categories=categories,
         foreign_key=None
         if foreign is None
-        else ForeignKey(field_name=foreign.name, reference_table=foreign.table.fullname),
+        else ForeignKey(field_name=str(foreign.name), reference_table=str(foreign.table.fullname)),
     )
 
 
 def _examples(connection: Connection, table: Table) -> tuple[Mapping[str, str], ...]:
-    names = [column.name for column in table.columns]
+    names = [str(column.name) for column in table.columns]
     if not names:
         return ()
     values = [_as_text(connection, column) for column in table.columns]
