@@ -96,8 +96,8 @@ def csv_file(request: Request, sql_generation_id: str) -> Response:
     rows = services(request).text_to_sql.sql_generations.execute(caller(request), sql_generation_id)
     if rows.truncated:
         raise InvalidValue(
-            f"The result has more than {MOST_ROWS:,} rows, which is more than a file may have; "
-            "let the SQL give fewer"
+            f"The result is too large for a file, which may have {MOST_ROWS:,} rows, 16 MiB, and "
+            "no value longer than 64 KiB; let the SQL give less"
         )
     named = {"content-disposition": f'attachment; filename="{sql_generation_id.lower()}.csv"'}
     return Response(as_csv(rows), media_type="text/csv", headers=named)
