@@ -40,6 +40,7 @@ from tunery.listening import listen, url
 from tunery.logs import configure_logs
 from tunery.middleware import BodyLimit, NoNul, RequestIds
 from tunery.sealing import AesSealer
+from tunery.service.deployments import Deployments
 from tunery.service.files import Files
 from tunery.service.garbage import RunFolders
 from tunery.service.generate import Generation
@@ -149,7 +150,7 @@ def build(settings: Settings) -> Wired:
         lease_s=settings.lease_seconds,
     )
     run_folders = RunFolders(store, blobs)
-    models = Models(store, catalog, run_folders, routing)
+    models = Models(store, catalog, run_folders, routing, store.deployments)
     jobs = Jobs(
         store=store,
         catalog=catalog,
@@ -165,6 +166,7 @@ def build(settings: Settings) -> Wired:
         files=Files(store, blobs, clock, max_file_bytes=settings.max_file_bytes),
         jobs=jobs,
         models=models,
+        deployments=Deployments(models, store.deployments, clock),
         routing=routing,
         generation=Generation(models, blobs, generator),
         health=Health(store, engines),

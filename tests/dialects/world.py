@@ -30,6 +30,7 @@ from tunery.core.ports import Closable
 from tunery.core.preflight import Preflight
 from tunery.dialects import DIALECTS, answer_http_exception
 from tunery.engines.scripted import ScriptedEngine
+from tunery.service.deployments import Deployments
 from tunery.service.files import Files
 from tunery.service.garbage import RunFolders
 from tunery.service.generate import Generation
@@ -166,7 +167,7 @@ def make_world(folder: Path) -> World:
     routing = Routing(
         engines=engines, accounts={"openai-main": "local"}, routes={"org/*": "openai-main"}
     )
-    models = Models(store, catalog, RunFolders(store, blobs), routing)
+    models = Models(store, catalog, RunFolders(store, blobs), routing, store.deployments)
     jobs = Jobs(
         store=store,
         catalog=catalog,
@@ -181,6 +182,7 @@ def make_world(folder: Path) -> World:
         files=Files(store, blobs, clock, max_file_bytes=1_000_000),
         jobs=jobs,
         models=models,
+        deployments=Deployments(models, store.deployments, clock),
         routing=routing,
         generation=Generation(models, blobs, generator),
         health=Health(store, engines),

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from tunery.core.access import Caller
+from tunery.core.access import Caller, IdentityType
 from tunery.core.errors import InvalidValue, NotFound
-from tunery.core.models import BaseModel, FineTunedModel, split_checkpoint
-from tunery.core.ports import Catalog, JobStore
+from tunery.core.models import BaseModel, Deployment, FineTunedModel, split_checkpoint
+from tunery.core.ports import Catalog, JobStore, Shelf
 from tunery.service.garbage import RunFolders
 from tunery.service.routing import Routing
 
@@ -25,6 +25,9 @@ class ListedModel:
     """The base model's own name, also where this is one."""
     job_id: str | None = None
     """The job that made it; None where it is a base model."""
+    created_by: str | None = None
+    """None where nobody of the project did, as with base models."""
+    created_by_type: IdentityType = IdentityType.USER
 
 
 class Models:
@@ -36,15 +39,18 @@ class Models:
         catalog: Catalog,
         folders: RunFolders,
         routing: Routing | None = None,
+        deployed: Shelf[Deployment] | None = None,
     ) -> None:
         """`store` knows the tuned models, `catalog` the bases and aliases, `folders` the bytes.
 
         `routing` knows the accounts that may stand before a name; left out, there are none.
+        `deployed` holds what goes with a tuned model.
         """
         self._store = store
         self._catalog = catalog
         self._folders = folders
         self._routing = routing or Routing()
+        self._deployed = deployed
 
     def list(self, caller: Caller) -> Sequence[ListedModel]:
         """Every base model, then the project's tuned models, newest first."""
@@ -99,6 +105,7 @@ class Models:
                 code="model_not_deletable",
             )
         deleted = self._store.delete_model(caller.project_id, name)
+        self._withdraw(caller, name)
         self._folders.try_to_tidy(deleted.job_id)
 
     def resolve(self, caller: Caller, name: str) -> tuple[BaseModel, str | None]:
@@ -126,6 +133,13 @@ class Models:
         own_name = self._routing.model(name)
         return own_name if own_name.startswith(_TUNED) else self._catalog.resolve(own_name).name
 
+    def _withdraw(self, caller: Caller, name: str) -> None:
+        """Forget the deployments of a model that is gone; nobody can find them any more."""
+        if self._deployed is None:
+            return
+        for deployment in self._deployed.list(caller.project_id, parent=name):
+            self._deployed.delete(caller.project_id, deployment.id)
+
     def _base_of(self, name: str, base_model: str) -> BaseModel:
         """The base that a tuned model stands on; it may have left the catalog since."""
         try:
@@ -150,4 +164,6 @@ def _tuned(model: FineTunedModel, caller: Caller) -> ListedModel:
         created_at=model.created_at,
         base_model=model.base_model,
         job_id=model.job_id,
+        created_by=model.created_by,
+        created_by_type=model.created_by_type,
     )

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from tunery.service.deployments import Deployments
 from tunery.service.files import Files
 from tunery.service.generate import Generation
 from tunery.service.health import Health
@@ -39,6 +40,7 @@ class Services:
     files: Files
     jobs: Jobs
     models: Models
+    deployments: Deployments
     routing: Routing
     generation: Generation
     health: Health

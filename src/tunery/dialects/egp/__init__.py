@@ -4,7 +4,9 @@ from fastapi import APIRouter, Depends
 from fastapi.routing import APIRoute
 
 from tunery.dialects.egp.accounts import check_selected
+from tunery.dialects.egp.completions.routes import router as completions
 from tunery.dialects.egp.fine_tuning.routes import router as fine_tuning
+from tunery.dialects.egp.models.routes import router as models
 from tunery.dialects.egp.training_datasets.routes import router as training_datasets
 
 
@@ -23,6 +25,7 @@ def _flat(*parts: APIRouter) -> APIRouter:
     return whole
 
 
-router = _flat(fine_tuning, training_datasets)
+# What lies below a model comes before the model itself, whose name may hold `/`.
+router = _flat(fine_tuning, training_datasets, completions, models)
 
 __all__ = ["router"]

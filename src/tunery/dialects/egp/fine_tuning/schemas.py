@@ -5,37 +5,21 @@ null: what has no value is left out.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from tunery.dialects.egp.answers import Entity
+from tunery.dialects.egp.free import FreeMap
 from tunery.dialects.fields import STORABLE, Suffix
 
 Status = Literal["PENDING", "RUNNING", "COMPLETED", "FAILED", "CANCELED"]
 Vendor = Literal["LAUNCH", "LLMENGINE", "OPENAI"]
 
-MOST_FREE_BYTES = 16 * 1024
-
-
-def _keepable(value: dict[str, Any]) -> dict[str, Any]:
-    try:
-        encoded = msgspec.json.encode(value)
-        is_same = msgspec.json.decode(encoded) == value
-    except (UnicodeEncodeError, OverflowError, RecursionError, msgspec.DecodeError) as error:
-        raise ValueError(f"holds what cannot be kept: {error}") from error
-    if not is_same:
-        raise ValueError("holds a number that JSON has no word for")
-    if len(encoded) > MOST_FREE_BYTES:
-        raise ValueError(f"takes {len(encoded)} bytes of JSON; {MOST_FREE_BYTES} are allowed")
-    return value
-
 
 Id = Annotated[str, Field(min_length=1, max_length=512), STORABLE]
-FreeMap = Annotated[dict[str, Any], AfterValidator(_keepable)]
-"""What is kept and given back as it came, of bounded size."""
 
 
 class VendorConfiguration(BaseModel):

@@ -1,0 +1,1 @@
+"""Asking models for text, in Scale's two ways: by a deployment, and by a model's name."""

@@ -1,0 +1,1 @@
+"""Scale's models and their deployments."""
