@@ -14,21 +14,14 @@ from tests.dialects.world import FakeCatalog
 from tests.service.text_to_sql.shop import CONNECTION
 from tests.store.values import MovableClock
 from tests.worker.scripts import new_job
+from tunery.addresses import Addresses
 from tunery.blobs.folder import FolderBlobs
-from tunery.core.errors import QueryFailed
 from tunery.core.generation import GenerationRequest, Measured, Piece
 from tunery.core.ids import new_id
 from tunery.core.job import FineTuningJob
 from tunery.core.ports import BuiltSet, Closable
-from tunery.core.text_to_sql import (
-    Column,
-    ForeignKey,
-    GoldenRecord,
-    Rows,
-    ScannedTable,
-    SqlSource,
-    n_held_out,
-)
+from tunery.core.text_to_sql import GoldenRecord, SqlSource, n_held_out
+from tunery.databases.customers import CustomerDatabases
 from tunery.service.text_to_sql.connected import ConnectedDatabases
 from tunery.service.text_to_sql.exam import SqlExaminer
 from tunery.service.text_to_sql.questions import Questions
@@ -60,47 +53,6 @@ def write_shop(path: Path) -> None:
         orders = [(n, n % 40, float(n)) for n in range(100)]
         database.executemany("INSERT INTO orders VALUES (?, ?, ?)", orders)
         database.commit()
-
-
-class SqliteFiles:
-    """The `Databases` port, as far as these tests need it."""
-
-    def dialect(self, uri: str) -> str:
-        return "sqlite"
-
-    def tables(
-        self, uri: str, *, schemas: Sequence[str] | None = None
-    ) -> Sequence[tuple[str | None, str]]:
-        sql = "SELECT name FROM sqlite_master WHERE type = 'table'"
-        return [(None, str(name)) for (name,) in self.run(uri, sql, max_rows=100, timeout_s=1).rows]
-
-    def scan(self, uri: str, *, schema: str | None, table: str) -> ScannedTable:
-        keys = self.run(uri, f"PRAGMA foreign_key_list({table})", max_rows=100, timeout_s=1)
-        targets = {
-            str(row[3]): ForeignKey(reference_table=str(row[2]), field_name=str(row[4]))
-            for row in keys.rows
-        }
-        found = self.run(uri, f"PRAGMA table_info({table})", max_rows=100, timeout_s=1)
-        columns = tuple(
-            Column(
-                name=str(row[1]),
-                data_type=str(row[2]),
-                is_primary_key=bool(row[5]),
-                foreign_key=targets.get(str(row[1])),
-            )
-            for row in found.rows
-        )
-        return ScannedTable(table_schema="", columns=columns, examples=())
-
-    def run(self, uri: str, sql: str, *, max_rows: int, timeout_s: float) -> Rows:
-        try:
-            with closing(sqlite3.connect(uri.removeprefix("sqlite:///"))) as database:
-                cursor = database.execute(sql)
-                rows = tuple(map(tuple, cursor.fetchmany(max_rows + 1)))
-        except sqlite3.Error as error:
-            raise QueryFailed(str(error)) from error
-        names = tuple(each[0] for each in cursor.description)
-        return Rows(columns=names, rows=rows[:max_rows], truncated=len(rows) > max_rows)
 
 
 class Knowing:
@@ -138,7 +90,8 @@ class Goldsmith:
     def __post_init__(self) -> None:
         write_shop(self.folder / "shop.db")
         self.store = MemoryStore(MovableClock())
-        self.sealer, self.databases = HidingSealer(), SqliteFiles()
+        self.sealer = HidingSealer()
+        self.databases = CustomerDatabases(Addresses([]), self.folder)
         self.generator = Knowing()
         self.blobs = FolderBlobs(self.folder / "blobs")
         connected = ConnectedDatabases(self.databases, self.sealer)

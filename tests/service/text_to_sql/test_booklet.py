@@ -1,14 +1,19 @@
 """What fits of a database before a question."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 from tests.service.text_to_sql.shop import BASE, CUSTOMERS, SHOP, STAFF, one_of, table, text
+from tunery.bases.catalog import BUILT_IN
 from tunery.core.errors import InvalidValue
 from tunery.core.generation import GenerationRequest, Measured, Piece
 from tunery.core.ports import Closable
 from tunery.core.text_to_sql import TableDescription
+from tunery.inference.process import ChildGenerator
+from tunery.modeling.chat import Chat
+from tunery.modeling.load import load_tokenizer
 from tunery.service.text_to_sql.booklet import Booklet
 from tunery.service.text_to_sql.lengths import Lengths
 from tunery.service.text_to_sql.tables_as_text import Detail, table_as_text
@@ -179,3 +184,18 @@ def test_much_text_is_measured_in_several_calls() -> None:
 
 def test_staff_alone_is_described_by_name() -> None:
     assert told(booklet(4_000, [STAFF]).asked("Who?").messages) == ["staff"]
+
+
+def test_tokens_add_up_to_what_the_models_own_tokenizer_counts() -> None:
+    folder = BUILT_IN / "tiny-chat"
+    generator = ChildGenerator(threads=1)
+    try:
+        lengths = Lengths(generator, replace(BASE, location=str(folder)))
+        made = Booklet(dialect="sqlite", tables=SHOP, instructions=[], lengths=lengths)
+        asked = made.asked("At which desk?", known_tables=["staff"], sql="SELECT desk FROM staff")
+    finally:
+        generator.close()
+    encoded = Chat(load_tokenizer(folder)).encode_conversation(asked.messages)
+    around = len(asked.messages) * 4
+    assert lengths.context == 2048
+    assert asked.n_tokens <= len(encoded.ids) <= asked.n_tokens + around

@@ -73,8 +73,8 @@ def test_what_is_not_scanned_yet_is_scanned_and_told_of(goldsmith: Goldsmith) ->
     assert goldsmith.rows(job.training_file)[0][0]["content"] == (
         "Answer with one SQLite query.\nHeed this:\n- Never name a customer.\nTables:\n"
         "customers(id, name, town)\n"
-        "orders(id, customer_id -> customers.id, total)\n"
-        "machines(id, maker)"
+        "machines(id, maker)\n"
+        "orders(id, customer_id -> customers.id, total)"
     )
 
 
