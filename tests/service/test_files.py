@@ -3,6 +3,7 @@ import hashlib
 import logging
 import os
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 
@@ -10,9 +11,9 @@ import pytest
 
 from tests.blobs.faults import failing
 from tests.service.bad_files import GOOD, line
-from tests.store.values import MovableClock
+from tests.store.values import MovableClock, a_job
 from tunery.blobs.folder import FolderBlobs
-from tunery.core.access import Caller
+from tunery.core.access import Caller, IdentityType
 from tunery.core.errors import (
     InvalidFile,
     InvalidTransition,
@@ -21,8 +22,10 @@ from tunery.core.errors import (
     OutOfSpace,
     TooLarge,
 )
+from tunery.core.events import NewEvent
 from tunery.core.files import File, Format, Upload, UploadStatus
-from tunery.core.pages import PageRequest
+from tunery.core.pages import NumberedItems, NumberedPage, PageRequest
+from tunery.core.text_to_sql import SqlSource
 from tunery.service.files import Files
 from tunery.service.intake import FileRequest
 from tunery.store.memory import MemoryStore
@@ -356,3 +359,44 @@ def test_a_disk_that_fails_at_any_call_of_a_completion_leaves_the_parts(
 
 def _fail(*_: object, **__: object) -> None:
     raise OSError("injected")
+
+
+def test_a_file_remembers_who_sent_it_and_what_its_door_said(place: Place) -> None:
+    echo = {"egp": {"description": "Colours"}}
+    file = place.keep(request=replace(TRAINING, echo=echo))
+    assert (file.created_by, file.created_by_type) == (CALLER.user_id, IdentityType.USER)
+    assert place.files.get(CALLER, file.id).echo == echo
+
+
+def test_a_file_that_came_in_parts_is_of_who_put_them_together(place: Place) -> None:
+    account = replace(CALLER, user_id="service-1", identity_type=IdentityType.SERVICE_ACCOUNT)
+    upload = place.announce(len(DATA))
+    parts = [place.add(upload, DATA[at : at + 1000]) for at in range(0, len(DATA), 1000)]
+    _, file = place.files.uploads.complete(account, upload.id, parts)
+    assert (file.created_by, file.created_by_type) == ("service-1", IdentityType.SERVICE_ACCOUNT)
+
+
+def test_files_are_listed_by_the_number_of_the_page(place: Place) -> None:
+    files = [place.keep() for _ in range(3)]
+    place.keep(b"notes", FileRequest(filename="notes.txt", purpose="user_data"))
+    page = NumberedPage(number=2, limit=2)
+    assert place.files.numbered(CALLER, page, purpose="fine-tune") == NumberedItems(
+        (files[0],), total=3
+    )
+    assert place.files.numbered(CALLER, page).total == 4
+    assert place.files.numbered(STRANGER, page) == NumberedItems((), total=0)
+
+
+def test_what_was_built_for_a_job_and_never_published_is_removed(place: Place) -> None:
+    source = SqlSource(db_connection_id="c1", golden_records=("g1",))
+    job = replace(a_job(CALLER.project_id, training_file="file-1"), sql_source=source)
+    place.store.add_job(job, [NewEvent(message="Created")], None)
+    blobs = FolderBlobs(place.root)
+    writer = blobs.writer("files/file-1")
+    writer.write(DATA)
+    writer.commit()
+    place.files.collect_garbage()
+    assert left_in(place.root) == ["files/file-1"]
+    place.store.delete_job(CALLER.project_id, job.id, NewEvent(message="cancelled"))
+    place.files.collect_garbage()
+    assert left_in(place.root) == []

@@ -8,8 +8,10 @@ import pytest
 from tests.store.values import FINISHED, OURS, START, MovableClock, running, saved, steps
 from tunery.blobs.folder import FolderBlobs
 from tunery.core.errors import InvalidValue, NotFound
-from tunery.core.generation import GenerationRequest, Piece
+from tunery.core.events import NewEvent
+from tunery.core.generation import GenerationRequest, Measured, Piece
 from tunery.core.models import BaseModel
+from tunery.core.pages import PageRequest
 from tunery.core.ports import Closable
 from tunery.service.garbage import RunFolders
 from tunery.service.generate import Generation
@@ -37,6 +39,9 @@ class Echo:
 
     def generate(self, request: GenerationRequest) -> Closable[Piece]:
         yield Piece(text=f"{request.location} {request.adapter}")
+
+    def measure(self, location: str, texts: Sequence[str]) -> Measured:
+        raise AssertionError("nobody asks for this here")
 
     def close(self) -> None:
         return
@@ -108,3 +113,24 @@ def test_generation_is_told_where_the_model_lies(
     assert adapted.text == f"/tiny-chat {blobs.path(FINISHED.adapter)}"
     with pytest.raises(NotFound):
         generation.generate(OURS, "ft:nope", asked)
+
+
+def test_what_a_deleted_job_made_can_still_be_called(
+    models: Models, store: MemoryStore, tuned: str
+) -> None:
+    names = (tuned, f"{tuned}:ckpt-step-2")
+    before = [(models.get(OURS, name), models.resolve(OURS, name)) for name in names]
+    store.delete_job("ours", store.model("ours", tuned).job_id, NewEvent(message="cancelled"))
+    assert [(models.get(OURS, name), models.resolve(OURS, name)) for name in names] == before
+
+
+def test_a_deleted_job_without_a_model_leaves_nothing_to_call(
+    models: Models, store: MemoryStore
+) -> None:
+    run = running(store)
+    store.apply(run.lease, [saved(2, folder="runs/c/2")])
+    [checkpoint] = store.checkpoints("ours", run.job.id, PageRequest(limit=5)).items
+    assert models.resolve(OURS, checkpoint.model)[1] == "runs/c/2"
+    store.delete_job("ours", run.job.id, NewEvent(message="cancelled"))
+    with pytest.raises(NotFound):
+        models.resolve(OURS, checkpoint.model)

@@ -105,3 +105,25 @@ def test_what_cannot_be_removed_now_keeps_nothing_else_and_goes_later(
     monkeypatch.undo()
     folders.collect()
     assert blobs.names(f"runs/{stuck}/0") == []
+
+
+def test_a_deleted_job_leaves_its_model_and_that_models_checkpoints(
+    store: MemoryStore, blobs: FolderBlobs, folders: RunFolders
+) -> None:
+    run = finished(store, blobs)
+    store.delete_job(OURS.project_id, run.job.id, NewEvent(message="cancelled"))
+    folders.collect()
+    assert blobs.names(f"runs/{run.job.id}/0") == []
+    assert blobs.names(run.folder) == ["adapter", "step-1"]
+
+
+def test_a_deleted_job_without_a_model_leaves_nothing(
+    store: MemoryStore, blobs: FolderBlobs, folders: RunFolders
+) -> None:
+    run = running(store)
+    store.apply(run.lease, [saved(1, folder=written(blobs, f"{run.folder}/step-1"))])
+    written(blobs, f"{run.folder}/half-a-checkpoint")
+    store.delete_job(OURS.project_id, run.job.id, NewEvent(message="cancelled"))
+    folders.collect()
+    assert blobs.names("runs") == []
+    assert store.retired_checkpoints(run.job.id) == []

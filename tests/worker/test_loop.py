@@ -3,12 +3,14 @@
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.worker.bench import Bench, wait_until, working
-from tests.worker.scripts import metrics, report, whole_run
+from tests.worker.scripts import metrics, new_job, report, whole_run
+from tunery.core.access import IdentityType
 from tunery.core.errors import OutOfSpace, Unavailable
 from tunery.core.events import NewEvent
 from tunery.core.job import FineTuningJob, JobStatus
@@ -17,6 +19,17 @@ from tunery.core.preflight import Preflight
 from tunery.core.problems import Problem
 from tunery.core.progress import Alive, AnyProgress, Died
 from tunery.engines.scripted import ScriptedEngine
+
+
+class Cancellable(ScriptedEngine):
+    """Remembers what it was told to cancel."""
+
+    def __init__(self, *values: AnyProgress, step_s: float) -> None:
+        super().__init__(values, report=report(), step_s=step_s)
+        self.cancelled: list[str] = []
+
+    def cancel(self, run: Run) -> None:
+        self.cancelled.append(run.job.id)
 
 
 def scripted(
@@ -93,6 +106,28 @@ def test_a_cancelled_job_stops_within_a_heartbeat(tmp_path: Path) -> None:
     assert bench.job(job).last_step == at
 
 
+def test_a_deleted_job_stops_within_a_heartbeat(tmp_path: Path) -> None:
+    engine = Cancellable(*[metrics(step, 1000) for step in range(1, 1001)], step_s=0.01)
+    with working(Bench(tmp_path, engine)) as bench:
+        job = bench.add()
+        wait_until(lambda: bench.job(job).last_step > 2)
+        bench.store.delete_job("default", job.id, NewEvent(message="cancelled"))
+        another = bench.add()
+        bench.worker.wake()
+        bench.wait(another, JobStatus.RUNNING)
+
+    assert engine.cancelled == [job.id]
+    assert bench.store.needed_folders(job.id) == frozenset()
+
+
+def test_the_result_file_is_of_who_made_the_job(tmp_path: Path) -> None:
+    made = replace(new_job(), created_by="service-1", created_by_type=IdentityType.SERVICE_ACCOUNT)
+    with working(Bench(tmp_path, scripted())) as bench:
+        job = bench.wait(bench.add(made), JobStatus.SUCCEEDED)
+    file = bench.store.file(job.project_id, job.result_files[0])
+    assert (file.created_by, file.created_by_type) == ("service-1", IdentityType.SERVICE_ACCOUNT)
+
+
 def test_a_trainer_that_keeps_dying_fails_the_job_after_three_restarts(tmp_path: Path) -> None:
     with working(Bench(tmp_path, scripted(Died(message="It was killed by SIGKILL.")))) as bench:
         job = bench.wait(bench.add(), JobStatus.FAILED)
@@ -141,6 +176,16 @@ def test_a_job_that_is_cancelled_while_it_is_validated_makes_room_for_the_next(
         job, another = bench.add(), bench.add()
         wait_until(lambda: bench.held(job))
         bench.store.move_job("default", job.id, JobStatus.CANCELLED, NewEvent(message="cancelled"))
+        wait_until(lambda: bench.held(another))
+
+
+def test_a_job_that_is_deleted_while_it_is_validated_makes_room_for_the_next(
+    tmp_path: Path,
+) -> None:
+    with working(Bench(tmp_path, Endless())) as bench:
+        job, another = bench.add(), bench.add()
+        wait_until(lambda: bench.held(job))
+        bench.store.delete_job("default", job.id, NewEvent(message="cancelled"))
         wait_until(lambda: bench.held(another))
 
 

@@ -7,7 +7,7 @@ from fastapi.testclient import TestClient
 from openai import BadRequestError, NotFoundError, OpenAI
 
 from tests.dialects.world import World
-from tests.store.values import GOOD, THEIRS, claimed, saved, steps
+from tests.store.values import GOOD, OURS, THEIRS, claimed, saved, steps
 from tunery.core.progress import Evaluated, Score
 
 JOBS = "/v1/fine_tuning/jobs"
@@ -427,3 +427,31 @@ def test_an_evaluation_stands_on_the_job_and_in_its_events(
         .data[0]
         .message.startswith("On 20 held-out golden records: execution match 18 (base model 1)")
     )
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_a_deleted_job_is_answered_as_one_that_never_was(
+    http: TestClient, world: World, finished: bool
+) -> None:
+    job_id = create(http, world)["id"]
+    model = world.finish(job_id) if finished else None
+    world.services.jobs.delete(OURS, job_id)
+    unknown = "ftjob-" + "0" * 24
+    for method, rest in (
+        ("GET", ""),
+        ("GET", "/events"),
+        ("GET", "/checkpoints"),
+        ("POST", "/cancel"),
+        ("POST", "/pause"),
+        ("POST", "/resume"),
+    ):
+        gone = http.request(method, f"{JOBS}/{job_id}{rest}")
+        never = http.request(method, f"{JOBS}/{unknown}{rest}")
+        assert gone.status_code == never.status_code == 404
+        assert gone.text.replace(job_id, unknown) == never.text
+    assert http.get(JOBS).json()["data"] == []
+    if model is not None:
+        for name in (model, f"{model}:ckpt-step-3"):
+            assert http.get(f"/v1/models/{name}").json()["id"] == name
+            prompt = {"model": name, "prompt": "Hi"}
+            assert http.post("/v1/completions", json=prompt).status_code == 200

@@ -9,7 +9,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from tests.dialects.world import World
-from tests.store.values import THEIRS
+from tests.store.values import OURS, THEIRS
+from tunery.core.events import Event
+from tunery.core.pages import Page, PageRequest
 
 STREAM = {"accept": "text/event-stream"}
 
@@ -80,3 +82,25 @@ def test_a_wrong_place_and_an_unknown_job_are_refused(http: TestClient, job_id: 
     assert (wrong.status_code, wrong.json()["error"]["param"]) == (400, "Last-Event-ID")
     theirs = {**STREAM, "authorization": f"Bearer {THEIRS.key_id}"}
     assert http.get(path, headers=theirs).status_code == 404
+
+
+def test_a_stream_ends_when_its_job_is_deleted(
+    http: TestClient, world: World, job_id: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = f"/v1/fine_tuning/jobs/{job_id}/events"
+    n_asked = 0
+    read_events = world.store.events
+
+    def then_deleted(project_id: str, job_id: str, page: PageRequest) -> Page[Event]:
+        nonlocal n_asked
+        n_asked += 1
+        found = read_events(project_id, job_id, page)
+        world.services.jobs.delete(OURS, job_id)
+        return found
+
+    world.store.events = then_deleted  # type: ignore[method-assign]
+    events = read(http, job_id)
+    assert [event["message"] for event in events][:1] == [f"Created fine-tuning job: {job_id}"]
+    assert n_asked == 1
+    assert caplog.records == []
+    assert http.get(path, headers=STREAM).status_code == 404

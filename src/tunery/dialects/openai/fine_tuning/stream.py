@@ -8,7 +8,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
 from tunery.core.access import Caller
-from tunery.core.errors import InvalidValue
+from tunery.core.errors import InvalidValue, NotFound
 from tunery.core.events import Event, event_number
 from tunery.core.pages import PageRequest
 from tunery.dialects.answers import encode
@@ -69,7 +69,11 @@ async def _follow(
                 await closing.wait()
         if over or closing.is_set():
             return
-        events, over = await run_in_threadpool(_news, jobs, caller, job_id, last)
+        try:
+            events, over = await run_in_threadpool(_news, jobs, caller, job_id, last)
+        except NotFound:
+            # Deleted meanwhile: there is nothing more to hear of it, here or anywhere.
+            return
 
 
 def _news(
