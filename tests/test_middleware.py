@@ -6,6 +6,7 @@ import pytest
 from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
 
+from tunery.dialects import refusal
 from tunery.middleware import BodyLimit, NoNul, RequestIds, without_limit
 
 
@@ -22,12 +23,16 @@ def client() -> Iterator[TestClient]:
         without_limit(request.scope)
         return len(await request.body())
 
+    @app.post("/api/v1/length")
+    async def dataherald_length(request: Request) -> int:
+        return len(await request.body())
+
     @app.get("/things/{name}")
     async def thing(name: str) -> str:
         return name
 
-    app.add_middleware(BodyLimit, max_bytes=1000)
-    app.add_middleware(NoNul)
+    app.add_middleware(BodyLimit, max_bytes=1000, refusal=refusal)
+    app.add_middleware(NoNul, refusal=refusal)
     app.add_middleware(RequestIds)
     with TestClient(app) as opened:
         yield opened
@@ -65,4 +70,15 @@ def test_a_content_type_of_uploads_lifts_no_limit(client: TestClient) -> None:
 
 @pytest.mark.parametrize("url", ["/things/a%00b", "/things/a?after=%00"])
 def test_a_nul_in_the_url_names_nothing(client: TestClient, url: str) -> None:
-    assert client.get(url).status_code == 404
+    answer = client.get(url)
+    assert answer.status_code == 404
+    assert answer.json()["error"]["code"] == "unknown_url"
+
+
+@pytest.mark.parametrize("door", ["/v4", "/api/v1"])
+def test_doors_of_fastapi_are_refused_in_its_words(client: TestClient, door: str) -> None:
+    answer = client.get(f"{door}/a%00b")
+    assert (answer.status_code, list(answer.json())) == (404, ["detail"])
+    too_large = client.post("/api/v1/length", content=b"x" * 1001)
+    assert too_large.status_code == 413
+    assert too_large.json() == {"detail": "The request body is larger than 1000 bytes."}

@@ -32,7 +32,7 @@ from tunery.core.ports import (
     Store,
 )
 from tunery.databases.customers import CustomerDatabases
-from tunery.dialects import DIALECTS, answer_http_exception, health
+from tunery.dialects import DIALECTS, answer_http_exception, health, refusal
 from tunery.engines import ENGINES
 from tunery.first_start import first_key
 from tunery.inference.process import ChildGenerator
@@ -212,8 +212,8 @@ def create_app(wired: Wired) -> FastAPI:
         app.include_router(router)
     app.include_router(health.router)
     app.add_exception_handler(HTTPException, answer_http_exception)
-    app.add_middleware(BodyLimit, max_bytes=wired.settings.max_body_bytes)
-    app.add_middleware(NoNul)
+    app.add_middleware(BodyLimit, max_bytes=wired.settings.max_body_bytes, refusal=refusal)
+    app.add_middleware(NoNul, refusal=refusal)
     app.add_middleware(RequestIds)
     return app
 

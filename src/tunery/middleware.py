@@ -3,13 +3,16 @@
 import logging
 import secrets
 import time
+from collections.abc import Callable
 
-import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tunery.core.errors import TooLarge
+from tunery.core.errors import NotFound, TooLarge, TuneryError
 
 logger = logging.getLogger("tunery.access")
+
+Refusal = Callable[[str, TuneryError], ASGIApp]
+"""The answer that says an error in the words of the door to which a path belongs."""
 
 _OF_ANY_LENGTH = "tunery.body_of_any_length"
 
@@ -42,17 +45,18 @@ class RequestIds:
 class BodyLimit:
     """Refuses to read a body above the limit, but for what takes it `without_limit`."""
 
-    def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, *, max_bytes: int, refusal: Refusal) -> None:
         """Wrap `app`."""
         self._app = app
         self._max_bytes = max_bytes
+        self._refusal = refusal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 413 in place of whatever comes of a body that is too large."""
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
             await self._app(scope, receive, send)
             return
-        reading = _Bounded(scope, receive, send, self._max_bytes)
+        reading = _Bounded(scope, receive, send, self._max_bytes, self._refusal)
         try:
             await self._app(scope, reading.receive, reading.send)
         except TooLarge:
@@ -67,11 +71,14 @@ def without_limit(scope: Scope) -> None:
 class _Bounded:
     """One request: what is read of its body, and how that is answered."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, max_bytes: int) -> None:
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, max_bytes: int, refusal: Refusal
+    ) -> None:
         self._scope = scope
         self._receive = receive
         self._send = send
         self._max_bytes = max_bytes
+        self._refusal = refusal
         self._n_read = 0
         self._is_over = False
         self._answered = False
@@ -90,7 +97,7 @@ class _Bounded:
 
     def _too_large(self) -> TooLarge:
         self._is_over = True
-        return TooLarge(_too_large(self._max_bytes))
+        return TooLarge(f"The request body is larger than {self._max_bytes} bytes.")
 
     async def send(self, message: Message) -> None:
         """Pass an answer on, but for what was made of our own error on the way."""
@@ -103,35 +110,25 @@ class _Bounded:
         """Answer 413, once."""
         if not self._answered:
             self._answered = True
-            await _refuse(
-                self._send, TooLarge.status, _too_large(self._max_bytes), TooLarge.default_code
-            )
+            answer = self._refusal(self._scope["path"], self._too_large())
+            await answer(self._scope, self._receive, self._send)
 
 
 class NoNul:
     """Refuses a path or query with a NUL in it: it names nothing, and PostgreSQL chokes on it."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, refusal: Refusal) -> None:
         """Wrap `app`."""
         self._app = app
+        self._refusal = refusal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 404 where there is one."""
+        answer = self._app
         if scope["type"] == "http" and ("\0" in scope["path"] or b"%00" in scope["query_string"]):
-            await _refuse(send, 404, "The URL has a NUL character in it.", "unknown_url")
-            return
-        await self._app(scope, receive, send)
-
-
-async def _refuse(send: Send, status: int, message: str, code: str | None) -> None:
-    error = {"message": message, "type": "invalid_request_error", "param": None, "code": code}
-    headers = [(b"content-type", b"application/json")]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": orjson.dumps({"error": error})})
-
-
-def _too_large(max_bytes: int) -> str:
-    return f"The request body is larger than {max_bytes} bytes."
+            error = NotFound("URL", scope["path"], message="The URL has a NUL character in it.")
+            answer = self._refusal(scope["path"], error)
+        await answer(scope, receive, send)
 
 
 def _log(scope: Scope, status: int, request_id: str, seconds: float) -> None:

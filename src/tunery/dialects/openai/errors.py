@@ -103,6 +103,8 @@ def _not_found(error: NotFound) -> tuple[int, str, str | None, str | None]:
             return 404, error.message, "model", "model_not_found"
         case "key":
             return 404, error.message, "key_id", None
+        case "URL":
+            return 404, error.message, None, "unknown_url"
         case _:
             return 404, error.message, error.param, error.code
 
