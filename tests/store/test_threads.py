@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from tests.store.conftest import Postgres, Stage
 from tests.store.values import (
@@ -11,6 +12,7 @@ from tests.store.values import (
     MovableClock,
     a_file,
     a_job,
+    a_key,
     a_part,
     added,
     an_upload,
@@ -21,7 +23,7 @@ from tests.store.values import (
     stale,
     steps,
 )
-from tunery.core.errors import InvalidTransition, LeaseLost
+from tunery.core.errors import InvalidTransition, LeaseLost, NotFound
 from tunery.core.events import NewEvent
 from tunery.core.job import JobStatus
 from tunery.core.pages import PageRequest
@@ -139,6 +141,39 @@ def test_of_many_moves_at_once_one_is_made(store: Store) -> None:
     assert len(refused) == 5
     events = store.events("ours", run.job.id, ALL).items
     assert [event.message for event in events].count("stop") == 1
+
+
+def test_of_many_deletes_at_once_one_is_made_and_nothing_is_written_after_it(store: Store) -> None:
+    run = running(store)
+    unknown: list[NotFound] = []
+    refused: list[LeaseLost] = []
+
+    def delete() -> None:
+        try:
+            store.delete_job("ours", run.job.id, NewEvent(message="stop"))
+        except NotFound as error:
+            unknown.append(error)
+
+    def report() -> None:
+        for step in range(1, 21):
+            try:
+                store.apply(run.lease, [*steps(step, step), saved(step)])
+            except LeaseLost as error:
+                refused.append(error)
+
+    together(report, *[delete] * 4)
+    assert len(unknown) == 3
+    n_recorded = 20 - len(refused)
+    assert [each.step for each in store.metrics(run.job.id)] == list(range(1, n_recorded + 1))
+    assert store.needed_folders(run.job.id) == frozenset()
+    assert len(store.retired_checkpoints(run.job.id)) == n_recorded
+
+
+def test_first_keys_of_a_service_account_may_be_made_at_once(store: Store) -> None:
+    keys = [replace(a_key(), user_id="service-1", service_account="nightly") for _ in range(6)]
+    together(*(lambda key=key: store.add_key(key) for key in keys))
+    assert {store.caller(key.digest) is not None for key in keys} == {True}
+    assert [key.service_account for key in store.keys("ours")] == ["nightly"] * 6 + [None]
 
 
 def test_a_zombie_that_writes_beside_its_successor_writes_nothing(stage: Stage) -> None:
