@@ -11,10 +11,12 @@ from tunery.service.text_to_sql.side_by_side import side_by_side
 
 AT_ONCE = 4
 """So many statements run in the customer's database at the same time."""
-LONGEST_RUN_S = 10.0
+LONGEST_RUN_S = 30.0
 _MOST_ROWS = 10
 """That it runs is what matters here, not what it gives."""
 _MOST_NAMED = 20
+_LONGEST_WORDS = 500
+"""So many characters of what the database says about each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +50,7 @@ def tried(
             check_query(sql, connection.dialect)
             databases.run(connection, sql, max_rows=_MOST_ROWS, timeout_s=LONGEST_RUN_S)
         except (InvalidValue, QueryFailed) as error:
-            return f"{record.id}: {error.message}"
+            return f"{record.id}: {' '.join(error.message.split())[:_LONGEST_WORDS]}"
         return None
 
     outcomes = side_by_side(failure, records, at_once=AT_ONCE, wanted=wanted)

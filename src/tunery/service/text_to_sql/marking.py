@@ -1,5 +1,6 @@
 """Whether SQL is what a golden record says, or at least gives the same."""
 
+import threading
 from dataclasses import dataclass
 
 from tunery.core.errors import InvalidValue, QueryFailed
@@ -7,7 +8,7 @@ from tunery.core.sql import check_query, is_ordered, normalised, same_result
 from tunery.core.text_to_sql import DatabaseConnection, Rows
 from tunery.service.text_to_sql.booklet import Messages
 from tunery.service.text_to_sql.connected import ConnectedDatabases
-from tunery.service.text_to_sql.golden_sql import LONGEST_RUN_S
+from tunery.service.text_to_sql.golden_sql import AT_ONCE, LONGEST_RUN_S
 
 _MOST_ROWS = 10_000
 """Results are compared up to so many rows."""
@@ -40,6 +41,7 @@ class Marking:
         """All SQL is run in the database behind `connection`."""
         self._connection = connection
         self._databases = databases
+        self._turns = threading.BoundedSemaphore(AT_ONCE)
 
     def held_out(self, row: Messages) -> HeldOut:
         """A row of a training file, with the result of its SQL.
@@ -64,6 +66,7 @@ class Marking:
         return Mark(is_exact=False, is_right=same_result(asked.result, result, ordered=ordered))
 
     def _run(self, sql: str) -> Rows:
-        return self._databases.run(
-            self._connection, sql, max_rows=_MOST_ROWS, timeout_s=LONGEST_RUN_S
-        )
+        with self._turns:
+            return self._databases.run(
+                self._connection, sql, max_rows=_MOST_ROWS, timeout_s=LONGEST_RUN_S
+            )
