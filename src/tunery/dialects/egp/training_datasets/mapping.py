@@ -52,16 +52,16 @@ def file_request(fields: Mapping[str, str]) -> FileRequest:
     )
 
 
-def items(file: File, pieces: Iterable[bytes]) -> Iterator[ItemObject]:
-    """The rows of a dataset.
-
-    Raises:
-        Unsupported: its rows are no pairs of input and output; raised before the first.
-    """
+def check_pairs(file: File) -> None:
+    """Refuse, with Unsupported, a dataset whose rows are no pairs of input and output."""
     if file.format not in (Format.CHAT, Format.COMPLETION):
         raise Unsupported(
             f"Dataset {file.id} has {file.format} rows, which are no pairs of input and output."
         )
+
+
+def items(pieces: Iterable[bytes]) -> Iterator[ItemObject]:
+    """The rows of a dataset whose bytes are `pieces`."""
     return (_item(example) for _, example in read_examples(_lines(pieces)))
 
 

@@ -78,7 +78,8 @@ def contents(request: Request, training_dataset_id: str) -> Response:
     files, asking = services(request).files, caller(request)
     file = _dataset(files, asking, training_dataset_id)
     with placed({}, otherwise=("path", "training_dataset_id")):
-        rows = mapping.items(file, files.content(asking, file.id).pieces)
+        mapping.check_pairs(file)
+    rows = mapping.items(files.content(asking, file.id).pieces)
     return StreamingResponse(json_array(rows), media_type="application/json")
 
 
