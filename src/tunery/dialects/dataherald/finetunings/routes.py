@@ -1,5 +1,7 @@
 """`/api/v1/finetunings`."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Request, Response
@@ -29,16 +31,11 @@ def create(
     idempotency_key: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Tune a model on golden SQLs: those named, or all of the connection, ten at least."""
-    with service_errors(body, otherwise="finetuning_not_created"):
+    with service_errors(body, otherwise="finetuning_not_created"), _faults_of_models(body):
         known = idempotency(idempotency_key, body)
-        try:
-            job = services(request).text_to_sql.finetunings.create(
-                caller(request), to_core(body), known
-            )
-        except InvalidValue as error:
-            if error.code == "model_not_found":
-                raise _unknown_model(body, error) from error
-            raise
+        job = services(request).text_to_sql.finetunings.create(
+            caller(request), to_core(body), known
+        )
     return _finetuning(job, status=201)
 
 
@@ -98,14 +95,18 @@ def _check_same(job_id: str, body: CancelRequest | None) -> None:
         )
 
 
-def _unknown_model(body: FineTuningRequest, error: InvalidValue) -> RequestValidationError:
-    asked = body.base_llm.model_name if body.base_llm else None
-    return RequestValidationError(
-        [
-            {
-                "type": "value_error",
-                "loc": ("body", "base_llm", "model_name"),
-                "msg": f"Model {asked} not supported. {error.message}",
-            }
-        ]
-    )
+@contextmanager
+def _faults_of_models(body: FineTuningRequest) -> Iterator[None]:
+    """A model that there is not is a fault of the body."""
+    try:
+        yield
+    except InvalidValue as error:
+        if error.code != "model_not_found":
+            raise
+        asked = body.base_llm.model_name if body.base_llm else None
+        fault = {
+            "type": "value_error",
+            "loc": ("body", "base_llm", "model_name"),
+            "msg": f"Model {asked} not supported. {error.message}",
+        }
+        raise RequestValidationError([fault]) from error

@@ -1,5 +1,7 @@
 """`/api/v1/sql-generations`, and the paths under `/api/v1/prompts` that make them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -31,26 +33,20 @@ _FAILED = "sql_generation_not_created"
 @under_prompts.post("/sql-generations", status_code=201)
 def ask(request: Request, body: PromptSqlGenerationRequest) -> Response:
     """Ask a new question, and let a model write SQL for it."""
-    with service_errors(body, otherwise=_FAILED):
-        try:
-            generated = services(request).text_to_sql.sql_generations.ask(
-                caller(request), prompts.to_core(body.prompt), to_core(body)
-            )
-        except InvalidValue as error:
-            raise _malformed(error) from error
+    with service_errors(body, otherwise=_FAILED), _faults_of_sql():
+        generated = services(request).text_to_sql.sql_generations.ask(
+            caller(request), prompts.to_core(body.prompt), to_core(body)
+        )
     return _generation(generated, status=201)
 
 
 @under_prompts.post("/{prompt_id}/sql-generations", status_code=201)
 def create(request: Request, prompt_id: str, body: SqlGenerationRequest) -> Response:
     """Let a model write SQL for a prompt, or bring some; it is checked and tried out."""
-    with service_errors(body, otherwise=_FAILED):
-        try:
-            generated = services(request).text_to_sql.sql_generations.create(
-                caller(request), prompt_id, to_core(body)
-            )
-        except InvalidValue as error:
-            raise _malformed(error) from error
+    with service_errors(body, otherwise=_FAILED), _faults_of_sql():
+        generated = services(request).text_to_sql.sql_generations.create(
+            caller(request), prompt_id, to_core(body)
+        )
     return _generation(generated, status=201)
 
 
@@ -107,9 +103,13 @@ def _generation(generated: SqlGeneration, *, status: int = 200) -> Response:
     return answer(to_wire(generated), status=status)
 
 
-def _malformed(error: InvalidValue) -> InvalidValue | RequestValidationError:
-    """SQL that came along and does not parse is a fault of the body; the rest stays what it is."""
-    if error.code != "invalid_sql":
-        return error
-    fault = {"type": "value_error", "loc": ("body", "sql"), "msg": error.message}
-    return RequestValidationError([fault])
+@contextmanager
+def _faults_of_sql() -> Iterator[None]:
+    """SQL that came along and does not parse is a fault of the body."""
+    try:
+        yield
+    except InvalidValue as error:
+        if error.code != "invalid_sql":
+            raise
+        fault = {"type": "value_error", "loc": ("body", "sql"), "msg": error.message}
+        raise RequestValidationError([fault]) from error
