@@ -17,6 +17,7 @@ from tunery.core.ports import Closable, Lease, Run
 from tunery.core.preflight import Preflight
 from tunery.core.progress import AnyProgress, Finished
 from tunery.engines.scripted import ScriptedEngine
+from tunery.worker.loop import VALIDATIONS
 
 
 class Reading(ScriptedEngine):
@@ -149,7 +150,8 @@ def test_a_job_that_is_cancelled_while_it_is_built_makes_room_for_the_next(tmp_p
     bench = a_bench(tmp_path)
     bench.training_sets.is_slow = True
     with working(bench):
-        job, another = bench.add(new_sql_job()), bench.add(new_sql_job())
+        job, *_ = [bench.add(new_sql_job()) for _ in range(VALIDATIONS)]
+        another = bench.add(new_sql_job())
         wait_until(lambda: bench.held(job))
         bench.store.move_job("default", job.id, JobStatus.CANCELLED, NewEvent(message="cancelled"))
         wait_until(lambda: bench.held(another))

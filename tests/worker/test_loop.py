@@ -19,6 +19,7 @@ from tunery.core.preflight import Preflight
 from tunery.core.problems import Problem
 from tunery.core.progress import Alive, AnyProgress, Died
 from tunery.engines.scripted import ScriptedEngine
+from tunery.worker.loop import VALIDATIONS
 
 
 class Cancellable(ScriptedEngine):
@@ -173,7 +174,8 @@ def test_a_job_that_is_cancelled_while_it_is_validated_makes_room_for_the_next(
     tmp_path: Path,
 ) -> None:
     with working(Bench(tmp_path, Endless())) as bench:
-        job, another = bench.add(), bench.add()
+        job, *_ = [bench.add() for _ in range(VALIDATIONS)]
+        another = bench.add()
         wait_until(lambda: bench.held(job))
         bench.store.move_job("default", job.id, JobStatus.CANCELLED, NewEvent(message="cancelled"))
         wait_until(lambda: bench.held(another))

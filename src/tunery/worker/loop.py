@@ -30,6 +30,9 @@ logger = logging.getLogger(__name__)
 POLL_S = 1.0
 """How long an idle slot waits before it asks for work again, unless it is woken."""
 
+VALIDATIONS = 2
+"""So many jobs are validated at once: one may wait long for a customer's database."""
+
 
 class Worker:
     """Carries out jobs with engines, and records what they report. The store is the only state."""
@@ -64,10 +67,11 @@ class Worker:
         self._stopping = threading.Event()
         self._let_go_at = float("inf")
         self._threads = [
-            # A slot of its own: whoever made a job learns soon what is wrong with its files,
+            # Slots of their own: whoever made a job learns soon what is wrong with its files,
             # however long those before it train.
             threading.Thread(target=self._work, args=(work,), name=f"{work} {slot}", daemon=True)
-            for slot, work in enumerate(["validation", *["training"] * slots])
+            for work, n_slots in (("validation", VALIDATIONS), ("training", slots))
+            for slot in range(n_slots)
         ]
 
     def start(self) -> None:

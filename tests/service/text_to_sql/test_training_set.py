@@ -137,6 +137,15 @@ def test_of_many_failures_the_first_twenty_are_named(goldsmith: Goldsmith) -> No
     assert lines[-1] == "and 30 more"
 
 
+def test_golden_sql_that_takes_too_long_altogether_is_not_waited_for(
+    goldsmith: Goldsmith, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tunery.service.text_to_sql.golden_sql.LONGEST_TRIAL_S", -1.0)
+    with pytest.raises(InvalidValue, match="not tried") as refused:
+        goldsmith.build(goldsmith.job(goldsmith.records(12)))
+    assert refused.value.message.startswith("The SQL of 12 of 12 golden records fails")
+
+
 def test_records_that_were_deleted_meanwhile_are_named(goldsmith: Goldsmith) -> None:
     records = goldsmith.records(20)
     for record in records[:2]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from time import monotonic
 
 from tunery.core.errors import InvalidValue, QueryFailed
 from tunery.core.sql import check_query, tables_in
@@ -12,6 +13,8 @@ from tunery.service.text_to_sql.side_by_side import side_by_side
 AT_ONCE = 4
 """So many statements run in the customer's database at the same time."""
 LONGEST_RUN_S = 30.0
+LONGEST_TRIAL_S = 600.0
+"""All golden SQL of a job must be through by then: other jobs wait for their turn."""
 _MOST_ROWS = 10
 """That it runs is what matters here, not what it gives."""
 _MOST_NAMED = 20
@@ -43,9 +46,12 @@ def tried(
         InvalidValue: some fail; the message names each by its id, with the database's own words.
         Unavailable: `wanted` says no.
     """
+    ends = monotonic() + LONGEST_TRIAL_S
 
     def failure(record: GoldenRecord) -> str | None:
         sql = taught(record.sql)
+        if monotonic() > ends:
+            return f"{record.id}: not tried, since those before it took {LONGEST_TRIAL_S:g} seconds"
         try:
             check_query(sql, connection.dialect)
             databases.run(connection, sql, max_rows=_MOST_ROWS, timeout_s=LONGEST_RUN_S)
