@@ -109,12 +109,12 @@ CASES = {
     "connection id malformed": service(
         {"db_connection_id": "12312312"},
         "invalid_object_id",
-        "'12312312' is not a valid id; one has 24 hexadecimal digits",
+        "'12312312' is not a valid ObjectId; it must be 24 hexadecimal digits",
     ),
     "connection id empty": service(
         {"db_connection_id": ""},
         "invalid_object_id",
-        "'' is not a valid id; one has 24 hexadecimal digits",
+        "'' is not a valid ObjectId; it must be 24 hexadecimal digits",
     ),
     "schemas of a connection without": service(
         {"db_connection_id": "{enough}", "schemas": ["public"], "metadata": {"not": "shown"}},
@@ -159,7 +159,7 @@ CASES = {
     "record id malformed": service(
         {"db_connection_id": "{enough}", "golden_sqls": ["{record}", "65677"]},
         "invalid_object_id",
-        "'65677' is not a valid id; one has 24 hexadecimal digits",
+        "'65677' is not a valid ObjectId; it must be 24 hexadecimal digits",
     ),
     "no records": service(
         {"db_connection_id": "{none}"},

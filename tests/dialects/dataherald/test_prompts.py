@@ -10,7 +10,7 @@ from tests.dialects.world import World
 
 MALFORMED: dict[str, object] = {
     "error_code": "invalid_object_id",
-    "message": "'nonsense' is not a valid id; one has 24 hexadecimal digits",
+    "message": "'nonsense' is not a valid ObjectId; it must be 24 hexadecimal digits",
     "description": None,
     "detail": {},
 }

@@ -433,7 +433,7 @@ def test_an_unknown_prompt_is_a_service_error(http: TestClient, theirs: TestClie
         expected = error("prompt_not_found", f"Prompt not found, {unknown}")
         assert (answer.status_code, answer.json()) == (400, expected)
     answer = http.post(f"{PROMPTS}/nonsense/sql-generations", json={})
-    malformed = "'nonsense' is not a valid id; one has 24 hexadecimal digits"
+    malformed = "'nonsense' is not a valid ObjectId; it must be 24 hexadecimal digits"
     assert (answer.status_code, answer.json()) == (400, error("invalid_object_id", malformed))
 
 

@@ -10,6 +10,7 @@ from tunery.core.ids import new_id
 from tunery.core.pages import NumberedPage
 from tunery.core.ports import Clock, Shelves
 from tunery.core.text_to_sql import DatabaseConnection, GoldenRecord, Metadata
+from tunery.service.text_to_sql.schemas import is_in_one_of
 
 _SHOWN = 200
 """How much of a refused SQL its error repeats."""
@@ -96,18 +97,13 @@ def _check(record: NewGoldenRecord, connection: DatabaseConnection, which: str) 
     if connection.schemas is None:
         return
     named = sql.tables_in(record.sql, connection.dialect)
-    if not any(_is_in(table, connection.schemas) for table in named):
+    if not any(is_in_one_of(table, connection.schemas) for table in named):
         wanted = " or ".join(connection.schemas)
         raise _invalid(
             record,
             f"{which} names no table of {wanted}, the schemas of its connection; write "
             f"{connection.schemas[0]}.table",
         )
-
-
-def _is_in(table: str, schemas: Sequence[str]) -> bool:
-    parts = table.lower().split(".")
-    return len(parts) > 1 and parts[-2] in {schema.lower() for schema in schemas}
 
 
 def _invalid(record: NewGoldenRecord, why: str) -> InvalidValue:

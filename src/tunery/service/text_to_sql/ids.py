@@ -16,7 +16,7 @@ def object_id(given: str, *, param: str) -> str:
     """
     if _OBJECT_ID.fullmatch(given) is None:
         raise InvalidValue(
-            f"{given[:_SHOWN]!r} is not a valid id; one has 24 hexadecimal digits",
+            f"{given[:_SHOWN]!r} is not a valid ObjectId; it must be 24 hexadecimal digits",
             param=param,
             code="invalid_object_id",
         )
