@@ -51,7 +51,7 @@ def placed(places: Mapping[str, Place], otherwise: Place = _WHOLE_BODY) -> Itera
         if isinstance(error, InvalidFile) and error.problems:
             raise  # each of these knows its own place
         place = places.get(error.param or "", otherwise)
-        raise Misplaced(error.message, *place, code=error.code) from error
+        raise Misplaced(_renamed(error, place), *place, code=error.code) from error
 
 
 def render(error: TuneryError) -> Response:
@@ -79,6 +79,14 @@ def render(error: TuneryError) -> Response:
 def secret(request: Request) -> str | None:
     """The key in `x-api-key`."""
     return request.headers.get("x-api-key", "").strip() or None
+
+
+def _renamed(error: TuneryError, place: Place) -> str:
+    """The message, the parameter at its beginning called as the request calls it."""
+    name = f"{error.param} "
+    if not error.message.startswith(name):
+        return error.message
+    return f"{place[-1]} {error.message.removeprefix(name)}"
 
 
 def _one_fault(error: TuneryError, place: Place) -> Response:

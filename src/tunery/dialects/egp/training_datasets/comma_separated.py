@@ -11,6 +11,8 @@ from tunery.dialects.egp.training_datasets.pairs import BOTH_PAIRS, PAIRS, Probl
 MOST_RECORD_BYTES = 1024**2
 """A record may span lines; one that does not end within this has a quote too many."""
 _SHOWN_COLUMNS = 10
+_TOO_LARGE = "field larger"
+"""So begins what Python's reader says of a value behind which it has lost its place."""
 
 
 class _NoMoreYet(Exception):
@@ -114,6 +116,8 @@ class CommaSeparated:
                 self._lines.take_back()
                 return
             except csv.Error as error:
+                if str(error).startswith(_TOO_LARGE):
+                    self._stop(self._n_read + 1, _in_words(error))
                 self._problems.add(self._n_read + 1, _in_words(error))
                 self._n_read += self._lines.forget()
                 continue
@@ -123,7 +127,7 @@ class CommaSeparated:
 
     def _row(self, record: Sequence[str], line: int) -> bytes | None:
         """The row of a record; None where there is none."""
-        if not record:
+        if not record or (len(record) == 1 and not record[0].strip()):
             return None
         if self._columns is None:
             self._read_header(record, line)
@@ -178,7 +182,7 @@ def _in_words(error: csv.Error) -> str:
     text = str(error)
     if text.startswith("new-line character"):
         return "holds a carriage return without a line feed; end lines with LF or CRLF"
-    if text.startswith("field larger"):
+    if text.startswith(_TOO_LARGE):
         return f"has a value longer than {csv.field_size_limit():,} characters"
     if text.startswith("unexpected end"):
         return 'begins a value in quotes (") that never ends'
