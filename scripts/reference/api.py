@@ -16,7 +16,9 @@ Every call needs a key (`tnr-sk-…`), but `/livez`, `/readyz`, `/openapi.json` 
 `/api/v1/heartbeat`. Every answer has an `x-request-id`.
 
 - `/v1`, and the same paths without it, for clients of OpenAI and TrueFoundry: the key in
-  `Authorization: Bearer`, errors `{{"error": {{"message", "type", "param", "code"}}}}`.
+  `Authorization: Bearer`, errors `{{"error": {{"message", "type", "param", "code"}}}}`. What the
+  `x-tfy-*` headers choose is told in
+  [Your TrueFoundry client, unchanged](../how-to/truefoundry.md).
 - `/v4`, for clients of Scale EGP: the key in `x-api-key`, errors `{{"detail": …}}`, a text or a
   list of faults.
 - `/api/v1`, for clients of Dataherald: the key in either place, errors `{{"detail": …}}`, or
@@ -34,7 +36,7 @@ _FORMS = {
 
 OWN_FIELDS = {
     "dry_run": "make no job; answer what it would see and take",
-    "engine": "who carries the job out; `local` is this machine",
+    "engine": "the engine or account that carries the job out; `local` is this machine",
     "learning_rate": "the peak rate itself, in place of the base model's own",
     "lora_alpha": "the scale of the adapter (32)",
     "lora_dropout": "the share of the adapter's inputs that is left out in training (0)",
