@@ -1,11 +1,13 @@
 """What more than one folder of tests needs."""
 
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.postgres import Postgres
 from tests.servers import Server
 
 # A shell that runs something in the background lets it ignore SIGINT, and every child inherits
@@ -29,4 +31,13 @@ def own_server(tmp_path: Path) -> Iterator[Server]:
     server = Server(tmp_path / "home")
     yield server
     if server.is_running:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Postgres]:
+    # Not below pytest's own folder: as root, the server runs as another user, who may not enter it.
+    with tempfile.TemporaryDirectory(prefix="tunery-postgres-") as folder:
+        server = Postgres(Path(folder) / "data")
+        yield server
         server.stop()

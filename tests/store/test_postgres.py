@@ -8,7 +8,8 @@ from datetime import timedelta
 import psycopg
 import pytest
 
-from tests.store.conftest import Postgres, SharedStore, postgres_stage
+from tests.postgres import Postgres
+from tests.store.conftest import SharedStore, postgres_stage
 from tests.store.test_threads import together
 from tests.store.values import (
     OURS,

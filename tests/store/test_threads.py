@@ -5,7 +5,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from tests.store.conftest import Postgres, Stage
+from tests.postgres import Postgres
+from tests.store.conftest import Stage
 from tests.store.values import (
     GOOD,
     OURS,

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from tests.store.conftest import Postgres
+from tests.postgres import Postgres
 from tests.store.values import OURS, MovableClock, first_key
 from tunery.addresses import Addresses
 from tunery.core.errors import InvalidValue, QueryFailed
