@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.dialects.world import World
 from tests.store.values import OURS
+from tunery.core.errors import InvalidFile
 from tunery.dialects.egp.training_datasets.conversion import Conversion
 
 DATASETS = "/v4/training-datasets"
@@ -219,3 +220,15 @@ def test_where_the_bytes_are_cut_changes_nothing(
         out += conversion.finish()
         found = [json.loads(line)["messages"] for line in out.splitlines() if line]
         assert [(asked["content"], said["content"]) for asked, said in found] == pairs
+
+
+def test_a_record_that_does_not_end_is_not_gathered() -> None:
+    more = b'y",x,"\n' * 100_000
+    conversion = Conversion()
+    assert conversion.feed(b'input,output\nx,"' + more) == b""
+    with pytest.raises(InvalidFile) as refused:
+        conversion.feed(more)
+    [problem] = refused.value.problems
+    assert str(problem) == (
+        'line 2: begins a record longer than 1 MiB; is there a quote (") too many?'
+    )
