@@ -25,4 +25,6 @@ def test_our_own_keys_are_the_documented_ones() -> None:
         "lora_alpha",
         "lora_dropout",
         "target_modules",
+        "warmup_ratio",
+        "weight_decay",
     }
