@@ -4,10 +4,12 @@ BIN := .venv/bin
 # The stock clients that the server is held to, each in an environment of its own.
 OPENAI_VERSIONS := 1.109.1 2.54.0 3.52.0
 OPENAI_ENVIRONMENTS := $(OPENAI_VERSIONS:%=.venv-openai-%/.installed)
+SCALE_VERSIONS := 0.1.0a62
+SCALE_ENVIRONMENTS := $(SCALE_VERSIONS:%=.venv-scale-gp-%/.installed)
 
 .PHONY: setup demo test test-long check format bench clean
 
-setup: .venv/.installed $(OPENAI_ENVIRONMENTS)  ## Make .venv with the package and all that the demo and the tests need.
+setup: .venv/.installed $(OPENAI_ENVIRONMENTS) $(SCALE_ENVIRONMENTS)  ## Make .venv with the package and all that the demo and the tests need.
 
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -18,6 +20,11 @@ setup: .venv/.installed $(OPENAI_ENVIRONMENTS)  ## Make .venv with the package a
 .venv-openai-%/.installed:
 	$(PYTHON) -m venv .venv-openai-$*
 	.venv-openai-$*/bin/python -m pip install --quiet openai==$*
+	touch $@
+
+.venv-scale-gp-%/.installed:
+	$(PYTHON) -m venv .venv-scale-gp-$*
+	.venv-scale-gp-$*/bin/python -m pip install --quiet scale-gp==$*
 	touch $@
 
 demo: .venv/.installed  ## Train a model for real and talk to it.

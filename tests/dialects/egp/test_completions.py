@@ -11,6 +11,13 @@ from tunery.core.errors import Unavailable
 from tunery.core.generation import Piece, TokenLogprob
 
 USER = {"role": "user", "content": "Hi"}
+LAST = {
+    "completions": [[""]],
+    "finish_reason": "stop",
+    "prompt_tokens": 5,
+    "response_tokens": 2,
+}
+"""The last piece of any stream."""
 
 
 @pytest.fixture
@@ -122,8 +129,9 @@ def test_only_the_last_messages_are_remembered(http: TestClient, world: World) -
         (
             "completions",
             {"model": "tiny-chat", "prompt": "x"},
-            {"completion": {"text": "Hel"}},
+            {"completions": [["Hel"]], "completion": {"text": "Hel"}},
             {
+                **LAST,
                 "completion": {"text": "", "finish_reason": "stop"},
                 "token_usage": {"prompt": 5, "completion": 2, "total": 7},
             },
@@ -131,8 +139,12 @@ def test_only_the_last_messages_are_remembered(http: TestClient, world: World) -
         (
             "chat-completions",
             {"model": "tiny-chat", "messages": [USER]},
-            {"chat_completion": {"message": {"role": "assistant", "content": "Hel"}}},
             {
+                "completions": [["Hel"]],
+                "chat_completion": {"message": {"role": "assistant", "content": "Hel"}},
+            },
+            {
+                **LAST,
                 "chat_completion": {
                     "message": {"role": "assistant", "content": ""},
                     "finish_reason": "stop",
@@ -144,23 +156,13 @@ def test_only_the_last_messages_are_remembered(http: TestClient, world: World) -
             "models/{}/completions",
             {"prompt": "x"},
             {"completions": [["Hel"]]},
-            {
-                "completions": [[""]],
-                "finish_reason": "stop",
-                "prompt_tokens": 5,
-                "response_tokens": 2,
-            },
+            LAST,
         ),
         (
             "models/{}/chat-completions",
             {"prompt": "x", "chat_history": []},
             {"completions": [["Hel"]]},
-            {
-                "completions": [[""]],
-                "finish_reason": "stop",
-                "prompt_tokens": 5,
-                "response_tokens": 2,
-            },
+            LAST,
         ),
     ],
 )

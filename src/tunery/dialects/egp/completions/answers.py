@@ -1,8 +1,9 @@
 """What a model says in Scale's objects: whole answers, and answers piece by piece."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from tunery.core.generation import Piece, TokenLogprob
 from tunery.dialects.egp.completions import schemas
@@ -24,16 +25,8 @@ def deployment_answer(collected: Collected) -> schemas.CompletionObject:
 
 def deployment_chunks(piece: Piece) -> Iterator[schemas.CompletionObject]:
     """What `piece` becomes in the stream of a deployment's answer."""
-    if _is_silent(piece):
-        return
-    read, written = piece.usage or (UNSET, UNSET)
-    yield schemas.CompletionObject(
-        completions=[[piece.text]],
-        choices=_choices(piece.logprobs) if piece.logprobs else UNSET,
-        finish_reason=piece.finish_reason or UNSET,
-        prompt_tokens=read,
-        response_tokens=written,
-    )
+    if not _is_silent(piece):
+        yield schemas.CompletionObject(**_new(piece))
 
 
 def completion_answer(collected: Collected) -> schemas.ModelCompletionObject:
@@ -45,14 +38,12 @@ def completion_answer(collected: Collected) -> schemas.ModelCompletionObject:
     )
 
 
-def completion_chunks(piece: Piece) -> Iterator[schemas.ModelCompletionObject]:
+def completion_chunks(piece: Piece) -> Iterator[schemas.ModelCompletionChunk]:
     """What `piece` becomes in the stream of a completion."""
     if not _is_silent(piece):
-        yield schemas.ModelCompletionObject(
-            completion=schemas.Completion(
-                text=piece.text, finish_reason=piece.finish_reason or UNSET
-            ),
-            token_usage=UNSET if piece.usage is None else _usage(piece.usage),
+        said = schemas.Completion(text=piece.text, finish_reason=piece.finish_reason or UNSET)
+        yield schemas.ModelCompletionChunk(
+            **_new(piece), completion=said, token_usage=_usage_of(piece)
         )
 
 
@@ -67,16 +58,28 @@ def chat_answer(collected: Collected) -> schemas.ModelChatObject:
     )
 
 
-def chat_chunks(piece: Piece) -> Iterator[schemas.ModelChatObject]:
+def chat_chunks(piece: Piece) -> Iterator[schemas.ModelChatChunk]:
     """What `piece` becomes in the stream of a chat answer."""
     if not _is_silent(piece):
-        yield schemas.ModelChatObject(
-            chat_completion=schemas.Chat(
-                message=schemas.Message(content=piece.text),
-                finish_reason=piece.finish_reason or UNSET,
-            ),
-            token_usage=UNSET if piece.usage is None else _usage(piece.usage),
+        said = schemas.Chat(
+            message=schemas.Message(content=piece.text),
+            finish_reason=piece.finish_reason or UNSET,
         )
+        yield schemas.ModelChatChunk(
+            **_new(piece), chat_completion=said, token_usage=_usage_of(piece)
+        )
+
+
+def _new(piece: Piece) -> dict[str, Any]:
+    """The fields of every chunk."""
+    read, written = piece.usage or (UNSET, UNSET)
+    return {
+        "completions": [[piece.text]],
+        "choices": _choices(piece.logprobs) if piece.logprobs else UNSET,
+        "finish_reason": piece.finish_reason or UNSET,
+        "prompt_tokens": read,
+        "response_tokens": written,
+    }
 
 
 def _is_silent(piece: Piece) -> bool:
@@ -103,3 +106,7 @@ def _choices(tokens: Sequence[TokenLogprob]) -> Sequence[schemas.Choice]:
 def _usage(tokens: tuple[int, int]) -> schemas.TokenUsage:
     read, written = tokens
     return schemas.TokenUsage(prompt=read, completion=written, total=read + written)
+
+
+def _usage_of(piece: Piece) -> schemas.TokenUsage | UnsetType:
+    return UNSET if piece.usage is None else _usage(piece.usage)

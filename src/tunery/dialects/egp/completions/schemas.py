@@ -156,7 +156,14 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelCompletionObject(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to `POST /v4/completions`; where streamed, the usage is on the last piece."""
+    """The whole answer to `POST /v4/completions`."""
+
+    completion: Completion
+    token_usage: TokenUsage
+
+
+class ModelCompletionChunk(CompletionObject, frozen=True, kw_only=True):
+    """A piece of it. The documentation has one shape for it and the client's types another."""
 
     completion: Completion
     token_usage: TokenUsage | UnsetType = UNSET
@@ -177,7 +184,14 @@ class Chat(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelChatObject(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to `POST /v4/chat-completions`; where streamed, the usage is on the last piece."""
+    """The whole answer to `POST /v4/chat-completions`."""
+
+    chat_completion: Chat
+    token_usage: TokenUsage
+
+
+class ModelChatChunk(CompletionObject, frozen=True, kw_only=True):
+    """A piece of it, in both shapes as above."""
 
     chat_completion: Chat
     token_usage: TokenUsage | UnsetType = UNSET
