@@ -1,5 +1,9 @@
 """From a database to a model that answers questions about it, as Dataherald's clients go."""
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +25,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
 Say = Callable[[str], None]
 
+ROOT = Path(__file__).parents[2]
 BASE = {"llm_config": {"llm_name": "tiny-chat"}}
 
 
@@ -147,6 +152,40 @@ def test_nothing_tells_where_the_database_is(shop: Shop) -> None:
     assert shop.uri not in shop.server.log.read_text()
     kept = Path(shop.server.home).rglob("*")
     assert not [path for path in kept if path.is_file() and shop.uri.encode() in path.read_bytes()]
+
+
+def test_the_example_goes_from_a_database_to_sql(tmp_path: Path) -> None:
+    _run([sys.executable, "-m", "scripts.shop", tmp_path / "shop"])
+    golden = json.loads((tmp_path / "shop" / "golden_records.json").read_text())
+    few = tmp_path / "few.json"
+    few.write_text(json.dumps(golden[:12]))
+    server = Server(tmp_path / "home", environment={"TUNERY_SQLITE_FOLDER": str(tmp_path / "shop")})
+    server.start()
+    script = ROOT / "examples" / "dataherald.py"
+    arguments = ["sqlite:///shop.db", str(few), "Which customers live in Riga?", "--epochs", "1"]
+    said = _run(
+        [sys.executable, script, *arguments],
+        TUNERY_URL=server.url,
+        TUNERY_API_KEY=server.key,
+    )
+    assert server.stop() == 0, server.log.read_text()
+    assert "7 tables are scanned" in said
+    assert "is succeeded" in said
+    assert "Which customers live in Riga?" in said
+
+
+def _run(command: Sequence[str | Path], **environment: str) -> str:
+    ended = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
 
 
 def _check_it_was_examined(shop: Shop, finetuning_id: str) -> None:
