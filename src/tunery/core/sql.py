@@ -16,7 +16,7 @@ from sqlglot.errors import ParseError, SqlglotError
 from sqlglot.tokenizer_core import Token, TokenType
 
 from tunery.core.errors import InvalidValue
-from tunery.core.sql_functions import denied_function, denied_table
+from tunery.core.sql_functions import denied_function, denied_schema, denied_table
 from tunery.core.sql_rows import same_result
 from tunery.core.sql_words import Kind, Word, words
 
@@ -67,15 +67,13 @@ def check_query(sql: str, dialect: str) -> None:
     parser = _parser(dialect)
     found = words(sql, parser)
     _check_beginning(found)
-    _check_functions(found, dialect)
+    _check_names(found, dialect)
     statement = _statement(sql, parser, found)
     if not isinstance(statement, _QUERIES):
         raise _not_read_only(f"It is {statement.key.upper()}, not a query.")
     for node in statement.walk():
         if isinstance(node, _EFFECTS):
             raise _not_read_only(f"It holds {_named(node)}.")
-        if isinstance(node, exp.Table) and denied_table(node.name, dialect):
-            raise _not_read_only(f"{node.name} holds secrets or files of the database's server.")
 
 
 @_bounded
@@ -142,7 +140,7 @@ def _statement(sql: str, parser: str, found: list[Word]) -> exp.Expr:
         raise _invalid("It is empty.")
     try:
         tokens = sqlglot.tokenize(sql, read=parser)
-        _check_same_quotes(tokens, found)
+        _check_same_quotes(sql, tokens, found)
         parsed = Dialect.get_or_raise(parser).parser().parse(tokens, sql)
     except ParseError as error:
         raise _invalid(_first_problem(error)) from None
@@ -154,9 +152,11 @@ def _statement(sql: str, parser: str, found: list[Word]) -> exp.Expr:
     return statements[0]
 
 
-def _check_same_quotes(tokens: list[Token], found: list[Word]) -> None:
+def _check_same_quotes(sql: str, tokens: list[Token], found: list[Word]) -> None:
     ours = [word.end for word in found if word.kind in (Kind.STRING, Kind.QUOTED)]
-    theirs = [token.end for token in tokens if token.token_type in _QUOTES]
+    # Among the hexadecimal strings there are numbers, such as 0x1f.
+    quoted = (token for token in tokens if token.token_type in _QUOTES)
+    theirs = [token.end for token in quoted if sql[token.end] in "'\"`]"]
     if ours != theirs:
         raise _invalid("It is open to reading where its quotes end; write it more plainly.")
 
@@ -173,12 +173,19 @@ def _check_beginning(found: list[Word]) -> None:
         raise _not_read_only(f"It begins with {found[0].text.upper()}.")
 
 
-def _check_functions(found: list[Word], dialect: str) -> None:
-    for word, following in itertools.pairwise(found):
+def _check_names(found: list[Word], dialect: str) -> None:
+    """Refuse what a query may not name; by the words, whatever the parser makes of them."""
+    names = (Kind.NAME, Kind.QUOTED)
+    for word, following in itertools.zip_longest(found, found[1:]):
         if word.kind is Kind.NAME and word.text == "into":
             raise _not_read_only("It holds INTO, which makes a table.")
-        is_called = following.kind is Kind.SIGN and following.text == "("
-        if is_called and denied_function(word.text, dialect):
+        if word.kind in names and denied_table(word.text, dialect):
+            raise _not_read_only(f"{word.text} tells of the server, not of what it keeps.")
+        sign = following.text if following is not None and following.kind is Kind.SIGN else ""
+        is_denied = (sign == "(" and denied_function(word.text, dialect)) or (
+            sign == "." and denied_schema(word.text, dialect)
+        )
+        if word.kind in names and is_denied:
             raise _not_read_only(
                 f"It calls {word.text}, which does more than compute, or reaches beyond the "
                 "database's tables."

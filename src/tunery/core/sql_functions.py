@@ -54,7 +54,7 @@ _DENIED = {
             "crosstab_hash",
             "connectby",
             "xpath_table",
-            "copy",
+            "xslt_process",
             "txid_current",
             "txid_current_if_assigned",
         }
@@ -88,9 +88,16 @@ _DENIED_BEGINNINGS = {
         "schema_to_xml",
         "database_to_xml",
         "binary_upgrade_",
-        "aws_",
+        "brin_",
+        "gin_",
+        "postgres_fdw_",
     ),
     "sqlite": ("pragma_", "sqlite_dbpage", "sqlite_dbdata"),
+}
+_DENIED_SCHEMAS = {
+    # Of extensions that call out to other services.
+    "postgresql": frozenset({"aws_lambda", "aws_s3", "aws_ml", "cron", "net"}),
+    "sqlite": frozenset[str](),
 }
 _DENIED_TABLES = {
     "postgresql": frozenset(
@@ -105,10 +112,14 @@ _DENIED_TABLES = {
             "pg_file_settings",
             "pg_largeobject",
             "pg_settings",
-            "pg_stat_activity",
-            "pg_stat_ssl",
-            "pg_statistic",
             "pg_config",
+            "pg_stat_activity",
+            "pg_stat_statements",
+            "pg_stat_replication",
+            "pg_stat_wal_receiver",
+            "user_mapping_options",
+            "_pg_user_mappings",
+            "_pg_foreign_servers",
         }
     ),
     "sqlite": frozenset({"sqlite_dbpage", "sqlite_dbdata", "sqlite_dbptr"}),
@@ -121,6 +132,11 @@ def denied_function(name: str, dialect: str) -> bool:
     if dialect == "postgresql" and name in _HARMLESS_PG:
         return False
     return name in _DENIED[dialect] or name.startswith(_DENIED_BEGINNINGS[dialect])
+
+
+def denied_schema(name: str, dialect: str) -> bool:
+    """Whether a query may not call what is in the schema `name`."""
+    return name.lower() in _DENIED_SCHEMAS[dialect]
 
 
 def denied_table(name: str, dialect: str) -> bool:

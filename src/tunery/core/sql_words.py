@@ -9,12 +9,16 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from itertools import accumulate, islice
 
 from tunery.core.errors import InvalidValue
 
 MOST_CHARACTERS = 64 * 1024
+_MOST_WORDS = 10_000
 _DEEPEST = 40
 """Brackets within brackets."""
+_DEEPEST_SQUARE = 6
+"""Our parser's time doubles with each."""
 _MOST_SUBSCRIPTS = 100
 """Our parser takes time with the square of their number."""
 
@@ -65,7 +69,9 @@ def words(sql: str, dialect: str) -> list[Word]:
     """
     if len(sql) > MOST_CHARACTERS:
         raise _invalid(f"It has {len(sql)} characters, and may have {MOST_CHARACTERS}.")
-    found = list(_words(sql, dialect))
+    found = list(islice(_words(sql, dialect), _MOST_WORDS + 1))
+    if len(found) > _MOST_WORDS:
+        raise _invalid(f"It has more than {_MOST_WORDS} words.")
     _check_depth(found)
     return found
 
@@ -150,14 +156,19 @@ def _check_borders(sql: str, at: int, word: Word) -> None:
 
 
 def _check_depth(found: list[Word]) -> None:
-    depth = 0
     signs = [word.text for word in found if word.kind is Kind.SIGN]
-    for sign in signs:
-        depth += (sign in "([") - (sign in ")]")
-        if depth > _DEEPEST:
-            raise _invalid(f"It nests deeper than {_DEEPEST} brackets.")
+    if _depth(signs, "([", ")]") > _DEEPEST or _depth(signs, "[", "]") > _DEEPEST_SQUARE:
+        raise _invalid(
+            f"It nests too deeply: more than {_DEEPEST} brackets, or {_DEEPEST_SQUARE} square ones."
+        )
     if signs.count("[") > _MOST_SUBSCRIPTS:
         raise _invalid(f"It has more than {_MOST_SUBSCRIPTS} subscripts.")
+
+
+def _depth(signs: list[str], opening: str, closing: str) -> int:
+    """How many brackets are open at the same time."""
+    depths = accumulate((sign in opening) - (sign in closing) for sign in signs)
+    return max(depths, default=0)
 
 
 def _invalid(problem: str) -> InvalidValue:
