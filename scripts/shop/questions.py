@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from string import Formatter
 
 from scripts.examples.people import FIRST
@@ -13,8 +12,6 @@ from scripts.shop.tables import (
     BRANDS,
     CITIES,
     COUNTRIES,
-    DAYS,
-    FIRST_DAY,
     GOODS,
     STATUSES,
 )
@@ -51,7 +48,6 @@ VALUES: Mapping[str, Sequence[str]] = {
     "product": tuple(name for names in GOODS.values() for name in names),
     "customer": FIRST,
     "status": STATUSES,
-    "day": tuple((FIRST_DAY + timedelta(days=n)).isoformat() for n in range(20, DAYS - 20)),
     "age": tuple(str(n) for n in range(20, 76)),
     "price": tuple(str(n) for n in range(10, 96)),
     "few": tuple(str(n) for n in range(2, 21)),
@@ -90,10 +86,11 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind(
         phrasings=(
-            "How many orders placed after {day} are {status}?",
-            "Count the {status} orders since {day}.",
+            "How many pieces of all {category} are in stock?",
+            "What is the total stock of {category}?",
         ),
-        sql="select count(*) from orders where status = '{status}' and ordered_on > '{day}'",
+        sql="select sum(stock) from products join categories using (category_id) "
+        "where category_name = '{category}'",
     ),
     Kind(
         phrasings=("Which orders did {customer} place?", "Show the orders of {customer}."),

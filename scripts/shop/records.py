@@ -22,7 +22,7 @@ from scripts.shop.tables import SEED
 N_GOLDEN = 200
 N_QUESTIONS = 60
 
-NUMBERS = ("age", "day", "price")
+NUMBERS = ("age", "price")
 _MOST_ALIKE = 0.1
 """The share of other numbers that may give the same rows."""
 

@@ -35,15 +35,18 @@ BRANDS = listed(
 )
 GOODS = {
     "bags": listed("backpack basket bucket handbag rucksack suitcase wallet"),
+    "bedding": listed("blanket cushion mattress pillow"),
     "clothes": listed("apron cardigan coat glove hat jacket scarf shirt sock sweater trousers"),
+    "cutlery": listed("chopstick fork knife ladle spoon"),
     "furniture": listed("armchair bench bookcase desk sofa stool table wardrobe"),
     "games": listed("chess dice domino kite puzzle"),
+    "fencing": listed("gate hinge post rail"),
     "instruments": listed("cello drum flute guitar harp piano trumpet violin accordion"),
     "jewellery": listed("bracelet brooch necklace ring"),
-    "kitchenware": listed("bowl fork jug kettle knife ladle mug oven pan plate spoon toaster tray"),
+    "kitchenware": listed("bowl jug kettle mug oven pan plate toaster tray"),
     "lamps": listed("candle lantern torch"),
     "stationery": listed("crayon envelope eraser folder notebook pencil"),
-    "tools": listed("axe chisel drill hammer ladder pliers rake saw shovel spade"),
+    "tools": listed("axe chisel drill hammer ladder pliers saw"),
 }
 STATUSES = listed("open paid packed shipped delivered returned cancelled")
 FIRST_DAY = date(2025, 1, 1)
