@@ -150,7 +150,7 @@ def rows(rng: random.Random) -> dict[str, Sequence[Row]]:
 
 
 def _people(rng: random.Random) -> Sequence[Row]:
-    """Everyone under another name; no two cities with as many customers."""
+    """Everyone under another name, and of another age."""
     names = rng.sample(FIRST, len(FIRST))
     ages = rng.sample(range(18, 80), len(names))
     return [
@@ -160,7 +160,7 @@ def _people(rng: random.Random) -> Sequence[Row]:
 
 
 def _goods(rng: random.Random) -> Sequence[Row]:
-    """Products in no order, each at a price of its own."""
+    """Products in any order, each at a price of its own."""
     named = [(name, number) for number, names in enumerate(GOODS.values(), 1) for name in names]
     rng.shuffle(named)
     prices = rng.sample(range(5_00, 100_00, 25), len(named))

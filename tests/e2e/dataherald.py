@@ -1,6 +1,5 @@
 """Dataherald's door as a client of its engine uses it, over HTTP alone."""
 
-import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -114,9 +113,3 @@ class Engine:
     def close(self) -> None:
         """Let go of the connections."""
         self._http.close()
-
-
-def as_records(questions: str) -> list[dict[str, str]]:
-    """Golden records as `scripts.shop` writes them."""
-    found: list[dict[str, str]] = json.loads(questions)
-    return found
