@@ -175,7 +175,7 @@ def walk_other_jobs(walk: Walk, training: str, model: str) -> None:
     diverging = create(
         vendor_configuration={
             "vendor": "LLMENGINE",
-            "hyperparameters": {"lr": 1e30, "warmup_ratio": 0, "epochs": 1},
+            "hyperparameters": {"lr": 1e18, "warmup_ratio": 0, "epochs": 1},
         }
     )
     assert wait(walk, diverging.id).status == "FAILED"
