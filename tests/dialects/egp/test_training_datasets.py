@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -232,3 +233,28 @@ def test_a_record_that_does_not_end_is_not_gathered() -> None:
     assert str(problem) == (
         'line 2: begins a record longer than 1 MiB; is there a quote (") too many?'
     )
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_a_large_dataset_takes_little_memory(kind: str) -> None:
+    text = "Please think. " * 60
+    if kind == "csv":
+        head, row = b"input,output\n", f'"{text}\n",It is one more.\n'.encode()
+    else:
+        head, row = b"", json.dumps({"input": text, "output": "It is one more."}).encode() + b"\n"
+    block = row * (2**20 // len(row))
+    conversion = Conversion()
+    conversion.feed(head + block)
+    n_rows = n_bytes = 0
+    tracemalloc.start()
+    try:
+        for _ in range(24):
+            # Cut in the middle of rows, as blocks are.
+            for part in (block[:-333], block[-333:]):
+                n_rows += conversion.feed(part).count(b"\n")
+                n_bytes += len(part)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert n_rows == 24 * block.count(b"It is one more.")
+    assert peak < n_bytes / 3, "bytes"
