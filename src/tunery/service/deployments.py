@@ -104,7 +104,7 @@ class Deployments:
     def _own(self, caller: Caller, deployment_id: str) -> Deployment | None:
         """The deployment that a tuned model has by itself."""
         job_id = _JOB_PREFIX + deployment_id.removeprefix(_PREFIX)
-        for model in self._models.list(caller):
+        for model in self._models.tuned(caller):
             if model.job_id == job_id and deployment_id.startswith(_PREFIX):
                 return _own(caller, model)
         return None

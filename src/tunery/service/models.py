@@ -55,8 +55,11 @@ class Models:
     def list(self, caller: Caller) -> Sequence[ListedModel]:
         """Every base model, then the project's tuned models, newest first."""
         bases = [_base(model, model.name) for model in self._catalog.models()]
-        tuned = self._store.models(caller.project_id)
-        return [*bases, *(_tuned(model, caller) for model in tuned)]
+        return [*bases, *self.tuned(caller)]
+
+    def tuned(self, caller: Caller) -> Sequence[ListedModel]:
+        """The project's tuned models, newest first."""
+        return [_tuned(model, caller) for model in self._store.models(caller.project_id)]
 
     def get(self, caller: Caller, name: str) -> ListedModel:
         """The base, tuned or checkpoint model `name`, or the one that this alias means.
