@@ -3,7 +3,7 @@
 import pytest
 
 from tests.service.text_to_sql.shop import CUSTOMERS, ORDERS, key, one_of, table, text
-from tunery.core.text_to_sql import Column
+from tunery.core.text_to_sql import Column, ForeignKey
 from tunery.service.text_to_sql.tables_as_text import Detail, samples_as_text, table_as_text
 
 
@@ -57,6 +57,25 @@ def test_names_are_written_as_queries_must_write_them(
     for dialect, expected in (("postgresql", postgresql), ("sqlite", sqlite)):
         text = table_as_text(written, Detail.BARE, dialect=dialect)
         assert text == f"{expected}(x timestamp)\n"
+
+
+@pytest.mark.parametrize(
+    ("column", "target", "names"),
+    [
+        ("customer_id", "customer_id", "t(customer_id)\n"),
+        ("Customer_ID", "customer_id", "t(Customer_ID)\n"),
+        ("buyer", "customer_id", "t(buyer -> customers.customer_id)\n"),
+        ("id", "id", "t(id -> customers.id)\n"),
+    ],
+)
+def test_what_a_name_says_already_is_not_said_where_words_are_dear(
+    column: str, target: str, names: str
+) -> None:
+    key = ForeignKey(field_name=target, reference_table="customers")
+    pointing = table("t", Column(name=column, data_type="INTEGER", foreign_key=key))
+    assert table_as_text(pointing, Detail.NAMES, dialect="sqlite") == names
+    full = f"t({column} int -> customers.{target})\n"
+    assert table_as_text(pointing, Detail.FULL, dialect="sqlite") == full
 
 
 def test_a_schema_stands_before_the_name() -> None:

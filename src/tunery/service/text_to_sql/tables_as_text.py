@@ -84,12 +84,19 @@ def _column(column: Column, detail: Detail, dialect: str) -> str:
     if detail is not Detail.NAMES:
         words.append(_short_type(column.data_type))
         words += ["key"] if column.is_primary_key else []
-    if column.foreign_key is not None:
-        target = column.foreign_key
+    target = column.foreign_key
+    if target is not None and not (detail is Detail.NAMES and _is_plain_from_its_name(column)):
         words.append(f"-> {target.reference_table}.{target.field_name}")
     if about := _about(column, detail):
         words.append(f"/* {about} */")
     return " ".join(word for word in words if word)
+
+
+def _is_plain_from_its_name(column: Column) -> bool:
+    """Whether `column` is called like the one it points to, and not as half of all columns are."""
+    name = column.name.lower()
+    target = column.foreign_key
+    return target is not None and name == target.field_name.lower() != "id"
 
 
 def _about(column: Column, detail: Detail) -> str:
