@@ -106,7 +106,13 @@ def _cursor(limit: int, after: str | None) -> dict[str, str | int]:
 
 
 def _fields(job: Job) -> list[tuple[str, str | None]]:
-    known = {**job.hyperparameters, "learning_rate": job.x_tunery.learning_rate}
+    own = job.x_tunery
+    known = {
+        **job.hyperparameters,
+        "learning_rate": own.learning_rate,
+        "warmup_ratio": own.warmup_ratio,
+        "weight_decay": own.weight_decay,
+    }
     settings = "  ".join(f"{name} {value}" for name, value in known.items() if value is not None)
     return [
         ("job", job.id),

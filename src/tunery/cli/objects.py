@@ -27,6 +27,8 @@ class JobExtras(msgspec.Struct, frozen=True):
     engine: str | None = None
     overlong: str | None = None
     learning_rate: float | str | None = None
+    warmup_ratio: float | str | None = None
+    weight_decay: float | str | None = None
     r: int | None = None
     lora_alpha: float | None = None
 
