@@ -135,6 +135,19 @@ def test_a_result_file_of_an_attempt_that_was_cut_off_is_replaced(stage: Stage) 
     assert [each.id for each in stage.store.discardable_files()] == [first.id]
 
 
+def test_a_result_file_that_is_written_again_is_there_once(stage: Stage) -> None:
+    run = running(stage.store)
+    first = a_file(filename="step_metrics.csv")
+    stage.store.publish_result_file(run.lease, first)
+    stage.advance(31)
+    run = claimed(stage.store)
+    again = replace(first, created_at=stage.clock.now(), size_bytes=first.size_bytes + 1)
+    stage.store.publish_result_file(run.lease, again)
+    assert stage.store.job("ours", run.job.id).result_files == (first.id,)
+    assert stage.store.file("ours", first.id) == again
+    assert stage.store.discardable_files() == []
+
+
 def test_a_zombie_publishes_no_result_file(store: Store) -> None:
     run = running(store)
     file = a_file(filename="step_metrics.csv")

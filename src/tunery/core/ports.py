@@ -311,7 +311,10 @@ class RunStore(Protocol):
         """
 
     def publish_result_file(self, lease: Lease, file: File) -> None:
-        """Keep `file` as a result file of the job, before it finishes; LeaseLost as `apply`."""
+        """Keep `file` as a result file of the job, before it finishes; LeaseLost as `apply`.
+
+        One that an attempt before this published under the same id is replaced.
+        """
 
     def retired_checkpoints(self, job_id: str) -> Sequence[Checkpoint]:
         """Checkpoints no longer listed whose folders are still on disk."""

@@ -74,10 +74,7 @@ class MemoryRuns(Part):
         with self._state.lock:
             rules.check_reserved(self._held(lease).job, files)
             for file in files:
-                # Its place in lists is that of its publication.
-                self._state.files.pop(file.id, None)
-                self._state.files[file.id] = file
-                self._state.deleted_files.discard(file.id)
+                self._publish(file)
 
     def publish_result_file(self, lease: Lease, file: File) -> None:
         """Keep `file` as a result file of the job, before it finishes; LeaseLost as `apply`.
@@ -91,7 +88,7 @@ class MemoryRuns(Part):
             others = tuple(each for each in before.job.result_files if each not in replaced)
             job = replace(before.job, result_files=(*others, file.id))
             self._state.deleted_files |= replaced
-            self._state.files[file.id] = file
+            self._publish(file)
             change = Change(record=replace(before, job=job), kept=())
             changes.write(self._state, before, (), change, self._clock.now())
 
@@ -123,6 +120,12 @@ class MemoryRuns(Part):
                 + [model.adapter for model in self._state.models if model.job_id == job_id]
                 + [key for key in started_from if key.startswith(f"runs/{job_id}/")]
             )
+
+    def _publish(self, file: File) -> None:
+        """Keep `file`, in the place of one of its id; its own in lists is that of this moment."""
+        self._state.files.pop(file.id, None)
+        self._state.files[file.id] = file
+        self._state.deleted_files.discard(file.id)
 
     def _next(self, statuses: frozenset[JobStatus]) -> Record | None:
         """The job to lease: of the project with the least held, then the oldest (I10)."""

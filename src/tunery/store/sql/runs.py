@@ -91,10 +91,7 @@ class SqlRuns(Part):
             rules.check_held(before, lease)
             rules.check_reserved(before.job, files)
             for file in files:
-                # Its place in lists is that of its publication.
-                which = {"project_id": file.project_id, "id": file.id}
-                tx.run(file_statements.FREE_PLACE, which)
-                tx.run(file_statements.NEW_FILE, rows.file_values(file))
+                _publish(tx, file)
 
         self._database.write(work)
 
@@ -112,7 +109,7 @@ class SqlRuns(Part):
             for file_id in replaced:
                 which = {"of_project": job.project_id, "file_id": file_id}
                 tx.run(file_statements.DELETE_FILE, {**which, "now_us": self._now_us()})
-            tx.run(file_statements.NEW_FILE, rows.file_values(file))
+            _publish(tx, file)
             others = tuple(each for each in job.result_files if each not in replaced)
             after = replace(before, job=replace(job, result_files=(*others, file.id)))
             changes.write(tx, before, (), Change(record=after, kept=()), self._clock.now())
@@ -162,6 +159,12 @@ class SqlRuns(Part):
             if row is not None and rows.file(row).filename == filename:
                 found.append(file_id)
         return found
+
+
+def _publish(tx: Transaction, file: File) -> None:
+    """Keep `file`, in the place of one of its id; its own in lists is that of this moment."""
+    tx.run(file_statements.FREE_PLACE, {"project_id": file.project_id, "id": file.id})
+    tx.run(file_statements.NEW_FILE, rows.file_values(file))
 
 
 def _us(seconds: float) -> int:
