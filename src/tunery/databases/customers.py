@@ -89,7 +89,8 @@ class CustomerDatabases:
                 # A percent sign in the statement means itself.
                 no_parameters=True,
             )
-            return bounded(options.exec_driver_sql(sql), max_rows)
+            with options.exec_driver_sql(sql) as result:
+                return bounded(result, max_rows)
 
     def _source(self, uri: str) -> Source:
         return source(uri, addresses=self._addresses, sqlite_folder=self._sqlite_folder)

@@ -8,7 +8,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sqlalchemy import URL, Connection, create_engine, func, select
+from sqlalchemy import URL, Connection, create_engine, event, func, select
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
@@ -65,6 +66,7 @@ class PostgresSource:
                 poolclass=NullPool,
             )
             ends.callback(engine.dispose)
+            event.listen(engine, "handle_error", _keep)
             try:
                 with engine.connect() as connection:
                     connection.execution_options(postgresql_readonly=True)
@@ -208,6 +210,11 @@ class _Watch:
         with suppress(OSError):
             assert self._socket is not None
             self._socket.shutdown(socket.SHUT_RDWR)
+
+
+def _keep(context: ExceptionContext) -> None:
+    """Let SQLAlchemy close cursor and connection as ever, whatever became of the server."""
+    context.is_disconnect = False
 
 
 def _milliseconds(seconds: float) -> str:

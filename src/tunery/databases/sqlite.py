@@ -35,7 +35,15 @@ _READS = frozenset(
 _DENIED_FUNCTIONS = frozenset({"load_extension", "fts3_tokenizer", "regexp"})
 """`regexp` is Python's: a pattern that backtracks would hold the whole server."""
 _CATALOG_PRAGMAS = frozenset(
-    {"table_info", "table_xinfo", "table_list", "foreign_key_list", "index_list", "index_info"}
+    {
+        "database_list",
+        "table_info",
+        "table_xinfo",
+        "table_list",
+        "foreign_key_list",
+        "index_list",
+        "index_info",
+    }
 )
 _PRAGMAS = {
     # Full-text tables ask for it themselves.
