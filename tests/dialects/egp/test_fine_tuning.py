@@ -254,3 +254,17 @@ def test_keys_are_looked_for_in_x_api_key_alone(world: World) -> None:
 def test_unknown_paths_are_answered_in_the_doors_shape(http: TestClient, path: str) -> None:
     answer = http.get(path)
     assert (answer.status_code, answer.json()) == (404, {"detail": "Not Found"})
+
+
+def test_what_a_service_account_makes_says_so(http: TestClient, world: World) -> None:
+    key = world.services.keys.create(OURS, name="nightly", service_account="pipeline")
+    form = {"name": (None, "faq"), "schema_type": (None, "GENERATION")}
+    with TestClient(world.app, headers={"x-api-key": key.secret}) as client:
+        rows = (None, "input,output\n" + "a,b\n" * 10)
+        dataset = client.post("/v4/training-datasets", files={"file": rows, **form}).json()
+        job = create(client, world, training_dataset_id=dataset["id"])
+        deployment = client.post("/v4/models/tiny-chat/deployments", json={"name": "d"}).json()
+    model = http.get(f"/v4/models/{world.finish(job['id'])}").json()
+    for made in (dataset, job, deployment, model):
+        assert made["created_by_identity_type"] == "service_account"
+        assert made["created_by_user_id"] == key.key.user_id != OURS.user_id
