@@ -48,10 +48,10 @@ class Fault:
 
 @contextmanager
 def failing(k: int, number: int = errno.ENOSPC) -> Iterator[Fault]:
-    """Every open for writing, write, fsync, mkdir and rename counts; the k-th fails."""
+    """Every open for writing, write, fsync, mkdir, rename and link counts; the k-th fails."""
     fault = Fault(k, number)
     real_open, real_rename, real_mkdir = Path.open, Path.rename, Path.mkdir
-    real_fsync = os.fsync
+    real_fsync, real_link = os.fsync, Path.hardlink_to
 
     def faulty_open(path: Path, mode: str = "r", *args: Any, **named: Any) -> Any:  # noqa: ANN401
         if "x" not in mode:
@@ -62,6 +62,10 @@ def failing(k: int, number: int = errno.ENOSPC) -> Iterator[Fault]:
     def faulty_rename(path: Path, target: Path) -> Path:
         fault.step("rename")
         return real_rename(path, target)
+
+    def faulty_link(path: Path, target: Path) -> None:
+        fault.step("link")
+        real_link(path, target)
 
     def faulty_mkdir(path: Path, *args: Any, **named: Any) -> None:  # noqa: ANN401
         fault.step("mkdir")
@@ -74,6 +78,7 @@ def failing(k: int, number: int = errno.ENOSPC) -> Iterator[Fault]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Path, "open", faulty_open)
         patch.setattr(Path, "rename", faulty_rename)
+        patch.setattr(Path, "hardlink_to", faulty_link)
         patch.setattr(Path, "mkdir", faulty_mkdir)
         patch.setattr(os, "fsync", faulty_fsync)
         yield fault

@@ -16,12 +16,15 @@ def files_in(root: Path) -> list[str]:
     return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
 
 
-def keep(blobs: FolderBlobs, key: str, *blocks: bytes) -> None:
+def keep(blobs: FolderBlobs, key: str, *blocks: bytes, first: bool = False) -> None:
     writer = blobs.writer(key)
     try:
         for block in blocks:
             writer.write(block)
-        writer.commit()
+        if first:
+            assert writer.commit_first()
+        else:
+            writer.commit()
     finally:
         writer.discard()
 
@@ -49,6 +52,18 @@ def test_what_is_discarded_leaves_nothing(blobs: FolderBlobs, tmp_path: Path) ->
     writer.discard()
     writer.discard()
     assert files_in(tmp_path) == []
+
+
+def test_the_first_to_commit_stays(blobs: FolderBlobs, tmp_path: Path) -> None:
+    first, second = blobs.writer("files/a"), blobs.writer("files/a")
+    first.write(b"first")
+    second.write(b"second")
+    assert first.commit_first()
+    assert not second.commit_first()
+    for writer in (first, second):
+        writer.discard()
+    assert b"".join(blobs.read("files/a")) == b"first"
+    assert files_in(tmp_path / "blobs") == ["files/a"]
 
 
 def test_a_large_blob_is_read_in_pieces(blobs: FolderBlobs) -> None:
@@ -124,8 +139,11 @@ def test_something_foreign_among_the_temporary_files_does_no_harm(tmp_path: Path
     keep(FolderBlobs(tmp_path), "a", b"x")
 
 
+@pytest.mark.parametrize("first", [False, True], ids=["commit", "commit_first"])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
-def test_a_disk_that_fails_at_any_call_leaves_nothing(tmp_path: Path, number: int) -> None:
+def test_a_disk_that_fails_at_any_call_leaves_nothing(
+    tmp_path: Path, number: int, first: bool
+) -> None:
     # EIO is not put into words: nobody knows what it means for the disk.
     refusal = OSError if number == errno.EIO else OutOfSpace
     met = set()
@@ -133,7 +151,7 @@ def test_a_disk_that_fails_at_any_call_leaves_nothing(tmp_path: Path, number: in
         root = tmp_path / str(k)
         blobs = FolderBlobs(root)
         with failing(k, number) as fault, suppress(refusal):
-            keep(blobs, "files/a", b"x" * 1000, b"y" * 1000)
+            keep(blobs, "files/a", b"x" * 1000, b"y" * 1000, first=first)
         if fault.name is None:
             assert b"".join(blobs.read("files/a")) == b"x" * 1000 + b"y" * 1000
             break
@@ -141,4 +159,4 @@ def test_a_disk_that_fails_at_any_call_leaves_nothing(tmp_path: Path, number: in
         assert files_in(root) == []
         keep(blobs, "files/b", b"later")
         assert b"".join(blobs.read("files/b")) == b"later"
-    assert met == {"open", "write", "fsync", "mkdir", "rename"}
+    assert met == {"open", "write", "fsync", "mkdir", "link" if first else "rename"}

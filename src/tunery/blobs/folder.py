@@ -6,7 +6,7 @@ import fcntl
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -103,19 +103,19 @@ class FolderWriter:
                 left = left[self._file.write(left) :]
 
     def commit(self) -> None:
-        """Make the blob durable and visible, in one moment."""
-        with _clear_errors():
-            os.fsync(self._file.fileno())
-            self._file.close()
-            folder = self._target.parent
-            _make_folder(folder, self._root)
-            self._temporary.rename(self._target)
-            self._is_open = False
-            try:
-                _sync_folder(folder)
-            except OSError:
-                self._target.unlink()
-                raise
+        """Make the blob durable and visible, in one moment; one that was there is replaced."""
+        self._commit(lambda: self._temporary.rename(self._target))
+
+    def commit_first(self) -> bool:
+        """As `commit`, but never in the place of another: False, where the key has a blob."""
+        try:
+            # Unlike a rename, a link is refused where there is something of that name.
+            self._commit(lambda: self._target.hardlink_to(self._temporary))
+        except FileExistsError:
+            return False
+        finally:
+            self.discard()
+        return True
 
     def discard(self) -> None:
         """Leave nothing behind. After `commit` it does nothing."""
@@ -123,6 +123,19 @@ class FolderWriter:
             self._is_open = False
             self._file.close()
             self._temporary.unlink(missing_ok=True)
+
+    def _commit(self, put_in_place: Callable[[], object]) -> None:
+        with _clear_errors():
+            os.fsync(self._file.fileno())
+            self._file.close()
+            folder = self._target.parent
+            _make_folder(folder, self._root)
+            put_in_place()
+            try:
+                _sync_folder(folder)
+            except OSError:
+                self._target.unlink()
+                raise
 
 
 @contextlib.contextmanager

@@ -419,7 +419,10 @@ class BlobWriter(Protocol):
         """Append `data`."""
 
     def commit(self) -> None:
-        """Make the blob durable and visible, in one moment."""
+        """Make the blob durable and visible, in one moment; one that was there is replaced."""
+
+    def commit_first(self) -> bool:
+        """As `commit`, but never in the place of another: False, where the key has a blob."""
 
     def discard(self) -> None:
         """Leave nothing behind. After `commit` it does nothing."""

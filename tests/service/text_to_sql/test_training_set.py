@@ -12,12 +12,23 @@ from tunery.core.access import IdentityType
 from tunery.core.checker import check_rows
 from tunery.core.errors import InvalidValue, NotFound, QueryFailed, Unavailable
 from tunery.core.files import File, Format
+from tunery.core.ids import new_id
 from tunery.core.text_to_sql import Instruction, Rows, ScannedTable, ScanStatus, n_held_out
 
 
 @pytest.fixture
 def goldsmith(tmp_path: Path) -> Goldsmith:
     return Goldsmith(tmp_path)
+
+
+def instruction(text: str) -> Instruction:
+    return Instruction(
+        id=new_id(""),
+        project_id=CONNECTION.project_id,
+        db_connection_id=CONNECTION.id,
+        created_at=CONNECTION.created_at,
+        instruction=text,
+    )
 
 
 def test_every_record_is_a_row_that_training_takes(goldsmith: Goldsmith) -> None:
@@ -55,17 +66,7 @@ def test_files_say_whose_they_are_and_what_is_in_them(goldsmith: Goldsmith) -> N
 
 
 def test_what_is_not_scanned_yet_is_scanned_and_told_of(goldsmith: Goldsmith) -> None:
-    goldsmith.store.instructions.add(
-        [
-            Instruction(
-                id="1" * 24,
-                project_id=CONNECTION.project_id,
-                db_connection_id=CONNECTION.id,
-                created_at=CONNECTION.created_at,
-                instruction="Never name a customer.",
-            )
-        ]
-    )
+    goldsmith.store.instructions.add([instruction("Never name a customer.")])
     job = goldsmith.job(goldsmith.records(12))
     goldsmith.build(job)
     tables = goldsmith.store.tables.list(CONNECTION.project_id, parent=CONNECTION.id)
@@ -84,6 +85,16 @@ def test_the_event_says_how_much_there_is(goldsmith: Goldsmith) -> None:
     assert note.data is not None
     assert note.data["n_held_out"] == 4
     assert int(str(note.data["n_tokens"])) > 36 * 20
+
+
+def test_what_was_built_once_is_never_written_over(goldsmith: Goldsmith) -> None:
+    job = goldsmith.job(goldsmith.records(40))
+    first = goldsmith.build(job)
+    rows = goldsmith.rows(job.training_file)
+    goldsmith.store.instructions.add([instruction("Never show names.")])
+    again = goldsmith.build(job)
+    assert (again.training, again.validation) == (first.training, first.validation)
+    assert goldsmith.rows(job.training_file) == rows
 
 
 def test_building_again_gives_the_same_bytes(goldsmith: Goldsmith) -> None:
