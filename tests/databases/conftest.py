@@ -4,7 +4,7 @@ import socket
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import psycopg
@@ -58,17 +58,15 @@ class Door:
                 threading.Thread(target=self._pass_on, args=pair, daemon=True).start()
 
     def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
-        try:
+        with suppress(OSError):
             while data := source.recv(65536):
-                if self.mute_at and self.mute_at in data:
-                    continue
-                target.sendall(data)
-        except OSError:
-            pass
-        finally:
-            for end in (source, target):
-                with closing(end):
-                    end.shutdown(socket.SHUT_RDWR) if end.fileno() >= 0 else None
+                if not self.mute_at or self.mute_at not in data:
+                    target.sendall(data)
+        for end in (source, target):
+            # The other direction may have been first.
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
 
 
 class Names:

@@ -1,6 +1,7 @@
 """What only PostgreSQL does."""
 
 import socket
+import tracemalloc
 from pathlib import Path
 
 import psycopg
@@ -139,7 +140,7 @@ def test_the_server_itself_refuses_what_the_guard_would(
 def test_a_name_is_asked_once_and_its_address_connected_to(
     databases: CustomerDatabases, uri: str, door: Door, names: Names
 ) -> None:
-    databases.run(uri, "select 1", max_rows=1, timeout_s=5)
+    databases.run(uri, "select * from customers", max_rows=1, timeout_s=5)
 
     assert names.asked == ["db.internal"]
     assert door.visits == 1
@@ -210,3 +211,29 @@ def test_values_keep_their_types(databases: CustomerDatabases, uri: str) -> None
     found = databases.run(uri, sql, max_rows=1, timeout_s=5)
 
     assert found.rows[0][2:] == ("a", None, True, [1, 2], {"a": 1})
+
+
+def test_rows_of_any_size_are_in_memory_one_at_a_time(
+    databases: CustomerDatabases, uri: str
+) -> None:
+    tracemalloc.start()
+    try:
+        found = databases.run(
+            uri,
+            "select repeat('a', 8000000) from generate_series(1, 30)",
+            max_rows=100,
+            timeout_s=60,
+        )
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert len(found.rows) == 30
+    assert found.truncated
+    assert peak < 60_000_000
+
+
+def test_a_query_without_rows_still_has_columns(databases: CustomerDatabases, uri: str) -> None:
+    found = databases.run(uri, "select 1 as a, 2 as b where false", max_rows=5, timeout_s=5)
+
+    assert (found.columns, found.rows, found.truncated) == (("a", "b"), (), False)

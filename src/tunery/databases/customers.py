@@ -17,7 +17,6 @@ from tunery.databases.uris import source
 
 _CATALOG_S = 30.0
 """How long tables may be looked at."""
-_ROWS_AT_ONCE = 100
 
 
 class CustomerDatabases:
@@ -80,17 +79,13 @@ class CustomerDatabases:
         """
         there = self._reached(uri)
         check_query(sql, there.dialect)
-        with in_its_own_words(), there.connect(Purpose.QUERY, timeout_s=timeout_s) as connection:
-            options = connection.execution_options(
-                # In PostgreSQL a cursor, of which no more is fetched than is kept. It also makes
-                # the server itself refuse several statements, and any that is no query.
-                stream_results=True,
-                max_row_buffer=_ROWS_AT_ONCE,
-                # A percent sign in the statement means itself.
-                no_parameters=True,
-            )
-            with options.exec_driver_sql(sql) as result:
-                return bounded(result, max_rows)
+        with (
+            in_its_own_words(),
+            there.connect(Purpose.QUERY, timeout_s=timeout_s) as connection,
+            # One row more tells whether there were more.
+            there.rows(connection, sql, most=max_rows + 1) as (columns, rows),
+        ):
+            return bounded(columns, rows, max_rows)
 
     def _source(self, uri: str) -> Source:
         return source(uri, addresses=self._addresses, sqlite_folder=self._sqlite_folder)

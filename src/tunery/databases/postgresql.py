@@ -3,10 +3,10 @@
 import os
 import socket
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from sqlalchemy import URL, Connection, create_engine, event, func, select
 from sqlalchemy.engine import ExceptionContext
@@ -15,7 +15,7 @@ from sqlalchemy.pool import NullPool
 
 from tunery.addresses import Addresses
 from tunery.core.errors import InvalidValue, QueryFailed
-from tunery.databases.source import Purpose
+from tunery.databases.source import Purpose, Result
 
 if TYPE_CHECKING:
     import psycopg
@@ -78,6 +78,30 @@ class PostgresSource:
                         f"The database did not answer within {timeout_s:g} seconds."
                     ) from None
                 raise
+
+    @contextmanager
+    def rows(self, connection: Connection, sql: str, *, most: int) -> Iterator[Result]:
+        """The first rows of `sql`, by a cursor, so that the server makes no more of them.
+
+        A cursor is declared for one query and nothing else, says the server too. Of the rows, which
+        may be of any size, one is in memory at a time.
+        """
+        import psycopg
+
+        raw = cast(psycopg.Connection, connection.connection.driver_connection)
+        declare = f"DECLARE answer NO SCROLL CURSOR FOR {sql}"
+        try:
+            with raw.cursor() as cursor:
+                # Binary chooses the protocol in which the server takes only one statement.
+                cursor.execute(declare.encode(), binary=True)
+                cursor.execute("FETCH FORWARD 0 FROM answer")
+                columns = tuple(column.name for column in cursor.description or ())
+                rows = cursor.stream(f"FETCH FORWARD {most:d} FROM answer".encode())
+                # Where not all are taken, the rest is called off before the cursor is closed.
+                with closing(cast(Generator[tuple[object, ...], None, None], rows)):
+                    yield columns, rows
+        except psycopg.Error as error:
+            raise DBAPIError(None, None, error) from None
 
     def limit(self, connection: Connection, timeout_s: float) -> None:
         """Let each statement from here on take `timeout_s` at most."""

@@ -1,8 +1,6 @@
 """Rows of a result, within limits of number and size."""
 
-from typing import Any
-
-from sqlalchemy import CursorResult
+from collections.abc import Iterable, Sequence
 
 from tunery.core.text_to_sql import Rows
 
@@ -12,19 +10,23 @@ _MOST_BYTES = 16 * 1024**2
 """Of a whole result, about."""
 
 
-def bounded(result: CursorResult[Any], max_rows: int) -> Rows:
+def bounded(columns: Sequence[str], found: Iterable[Sequence[object]], max_rows: int) -> Rows:
     """The first `max_rows` rows; what was left out or cut makes the result a truncated one."""
     rows: list[tuple[object, ...]] = []
     size, truncated = 0, False
-    for row in result:
-        if len(rows) == max_rows or size > _MOST_BYTES:
+    for row in found:
+        if size > _MOST_BYTES:
             truncated = True
             break
+        if len(rows) == max_rows:
+            # The last one that was asked for: nothing has to be called off.
+            truncated = True
+            continue
         kept = tuple(_kept(value) for value in row)
         truncated = truncated or any(map(_is_cut, row))
         size += sum(map(_size, kept))
         rows.append(kept)
-    return Rows(columns=tuple(result.keys()), rows=tuple(rows), truncated=truncated)
+    return Rows(columns=tuple(columns), rows=tuple(rows), truncated=truncated)
 
 
 def _kept(value: object) -> object:

@@ -1,5 +1,6 @@
 """What each kind of database does in its own way."""
 
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from enum import Enum
 from typing import Protocol
@@ -16,6 +17,10 @@ class Purpose(Enum):
     """To run a statement that came from outside."""
 
 
+Result = tuple[Sequence[str], Iterable[Sequence[object]]]
+"""The names of the columns, and the rows."""
+
+
 class Source(Protocol):
     """A database that may be read, and how to get there."""
 
@@ -29,6 +34,11 @@ class Source(Protocol):
         Raises:
             QueryFailed: the database is not to be reached, or took too long.
         """
+
+    def rows(
+        self, connection: Connection, sql: str, *, most: int
+    ) -> AbstractContextManager[Result]:
+        """The first rows of a statement that came from outside, read one after the other."""
 
     def limit(self, connection: Connection, timeout_s: float) -> None:
         """Let each statement from here on take `timeout_s` at most."""

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import cast
 from urllib.parse import quote
@@ -14,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from tunery.core.errors import InvalidValue, QueryFailed
-from tunery.databases.source import Purpose
+from tunery.databases.source import Purpose, Result
 
 _LONGEST_VALUE_BYTES = 16 * 1024**2
 """SQLite makes and reads no longer text or blob for us."""
@@ -78,6 +79,13 @@ class SqliteSource:
                         f"The query took longer than {timeout_s:g} seconds, and was stopped."
                     ) from None
                 raise
+
+    @contextmanager
+    def rows(self, connection: Connection, sql: str, *, most: int) -> Iterator[Result]:
+        """The first rows of `sql`; a percent sign in it means itself."""
+        options = connection.execution_options(no_parameters=True)
+        with options.exec_driver_sql(sql) as result:
+            yield tuple(result.keys()), islice(result, most)
 
     def limit(self, connection: Connection, timeout_s: float) -> None:
         """Let the statements from here on take `timeout_s` together."""
