@@ -7,6 +7,7 @@ from tunery.dialects.dataherald.database_connections.mapping import to_core, to_
 from tunery.dialects.dataherald.database_connections.schemas import DatabaseConnectionRequest
 from tunery.dialects.dataherald.errors import DataheraldRoute, service_errors
 from tunery.dialects.dataherald.fields import read_object_id
+from tunery.dialects.dataherald.patience import patient
 from tunery.dialects.route import caller, services
 
 router = APIRouter(route_class=DataheraldRoute, tags=["database connections"])
@@ -15,6 +16,7 @@ _FAILED = "invalid_database_connection"
 
 
 @router.post("", status_code=201)
+@patient
 def create(request: Request, body: DatabaseConnectionRequest) -> Response:
     """Connect to a database: it is tried out, and each of its tables gets a description."""
     with service_errors(body, otherwise=_FAILED):
@@ -32,6 +34,7 @@ def list_connections(request: Request) -> Response:
 
 
 @router.put("/{db_connection_id}")
+@patient
 def replace(request: Request, db_connection_id: str, body: DatabaseConnectionRequest) -> Response:
     """Describe a connection anew; it is tried out first, and its tables are looked at again."""
     with service_errors(body, otherwise=_FAILED):

@@ -12,6 +12,7 @@ from tunery.core.text_to_sql import SqlGeneration
 from tunery.dialects.answers import answer
 from tunery.dialects.dataherald.errors import DataheraldRoute, service_errors
 from tunery.dialects.dataherald.fields import UpdateMetadata
+from tunery.dialects.dataherald.patience import patient
 from tunery.dialects.dataherald.prompts import mapping as prompts
 from tunery.dialects.dataherald.sql_generations.mapping import to_core, to_wire
 from tunery.dialects.dataherald.sql_generations.rows import as_csv, as_objects
@@ -31,6 +32,7 @@ _FAILED = "sql_generation_not_created"
 
 
 @under_prompts.post("/sql-generations", status_code=201)
+@patient
 def ask(request: Request, body: PromptSqlGenerationRequest) -> Response:
     """Ask a new question, and let a model write SQL for it."""
     with service_errors(body, otherwise=_FAILED), _faults_of_sql():
@@ -41,6 +43,7 @@ def ask(request: Request, body: PromptSqlGenerationRequest) -> Response:
 
 
 @under_prompts.post("/{prompt_id}/sql-generations", status_code=201)
+@patient
 def create(request: Request, prompt_id: str, body: SqlGenerationRequest) -> Response:
     """Let a model write SQL for a prompt, or bring some; it is checked and tried out."""
     with service_errors(body, otherwise=_FAILED), _faults_of_sql():
@@ -74,6 +77,7 @@ def update(request: Request, sql_generation_id: str, body: UpdateMetadata) -> Re
 
 
 @router.get("/{sql_generation_id}/execute")
+@patient
 def execute(
     request: Request,
     sql_generation_id: str,
@@ -87,6 +91,7 @@ def execute(
 
 
 @router.get("/{sql_generation_id}/csv-file")
+@patient
 def csv_file(request: Request, sql_generation_id: str) -> Response:
     """All rows that the SQL gives now, as a file."""
     rows = services(request).text_to_sql.sql_generations.execute(caller(request), sql_generation_id)

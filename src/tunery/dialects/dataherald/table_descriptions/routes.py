@@ -1,6 +1,7 @@
 """`/api/v1/table-descriptions`."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -10,6 +11,7 @@ from tunery.core.text_to_sql import TableDescription
 from tunery.dialects.answers import answer
 from tunery.dialects.dataherald.errors import DataheraldRoute, service_errors
 from tunery.dialects.dataherald.fields import is_object_id
+from tunery.dialects.dataherald.patience import patient, scans
 from tunery.dialects.dataherald.table_descriptions.mapping import to_core, to_wire
 from tunery.dialects.dataherald.table_descriptions.schemas import (
     RefreshRequest,
@@ -35,11 +37,12 @@ def sync_schemas(request: Request, body: ScannerRequest) -> Response:
     else:
         raise _nothing_to_scan()
     response = _tables(begun, status=201)
-    response.background = BackgroundTask(tables.scan, begun)
+    response.background = BackgroundTask(scans.run, partial(tables.scan, begun))
     return response
 
 
 @router.post("/refresh", status_code=201)
+@patient
 def refresh(request: Request, body: RefreshRequest) -> Response:
     """Look which tables a database has now: new ones are added, those gone are DEPRECATED."""
     with service_errors(body, otherwise="refresh_failed"):
