@@ -76,3 +76,11 @@ def test_hosts_are_listed_with_commas_in_a_variable_and_as_a_list_in_the_file(
 
 def test_the_secret_key_is_not_shown_with_the_other_settings(tmp_path: Path) -> None:
     assert "secret!" not in repr(Settings(home=tmp_path, secret_key="secret!" * 6))
+
+
+def test_an_empty_variable_serves_no_sqlite_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TUNERY_SQLITE_FOLDER", "")
+
+    assert Settings(home=tmp_path).sqlite_folder is None

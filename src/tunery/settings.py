@@ -40,6 +40,11 @@ def _listed(value: object) -> object:
     return [item.strip() for item in value.split(",") if item.strip()]
 
 
+def _unset_if_empty(value: object) -> object:
+    """No folder out of an empty variable, which would mean the one that we were started in."""
+    return None if value == "" else value
+
+
 class Settings(BaseSettings):
     """What an operator can set."""
 
@@ -82,7 +87,7 @@ class Settings(BaseSettings):
     text_model: str = "tiny-chat"
     """The base model of jobs and questions that name none."""
 
-    sqlite_folder: Path | None = None
+    sqlite_folder: Annotated[Path | None, BeforeValidator(_unset_if_empty)] = None
     """The one folder from which database connections may open SQLite files; unset: none."""
 
     allow_hosts: Annotated[list[str], NoDecode, BeforeValidator(_listed)] = Field(
