@@ -8,8 +8,9 @@ import pytest
 from tests.dialects.databases import CUSTOMERS, ORDERS
 from tests.service.text_to_sql.wired import Wired
 from tests.store.values import OURS, THEIRS
-from tunery.core.errors import InvalidValue, NotFound, QueryFailed
+from tunery.core.errors import InvalidValue, NotFound, QueryFailed, Unavailable
 from tunery.core.text_to_sql import Column, ForeignKey, ScannedTable, ScanStatus
+from tunery.service.text_to_sql import tables
 from tunery.service.text_to_sql.tables import LONGEST_SCAN, ColumnEdit, TableEdit
 
 
@@ -84,6 +85,47 @@ def test_a_scan_that_never_ended_reads_as_failed(wired: Wired) -> None:
         assert table == wired.tables.get(OURS, table.id)
         assert table.status is ScanStatus.FAILED
         assert "interrupted" in (table.error_message or "")
+
+
+def test_a_scan_comes_to_no_further_tables_once_it_took_too_long(
+    wired: Wired, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = wired.connect()
+    scan = wired.databases.scan
+
+    def slow(uri: str, *, schema: str | None, table: str) -> ScannedTable:
+        wired.clock.advance(LONGEST_SCAN.total_seconds() + 1)
+        return scan(uri, schema=schema, table=table)
+
+    monkeypatch.setattr(wired.databases, "scan", slow)
+    monkeypatch.setattr(tables, "AT_ONCE", 1)
+    customers, orders = wired.tables.scan(wired.tables.begin_scan_of_all(OURS, connection.id))
+    assert customers.status is ScanStatus.SCANNED
+    assert orders.status is ScanStatus.FAILED
+    assert orders.error_message == (
+        "Not scanned: the tables before it took 15 minutes. Scan it again."
+    )
+
+
+def test_a_scan_that_nobody_wants_any_more_begins_no_further_table(
+    wired: Wired, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = wired.connect()
+    begun, go_on = threading.Event(), threading.Event()
+    scan, asked = wired.databases.scan, []
+
+    def stuck(uri: str, *, schema: str | None, table: str) -> ScannedTable:
+        asked.append(table)
+        begun.set()
+        assert go_on.wait(60)
+        return scan(uri, schema=schema, table=table)
+
+    monkeypatch.setattr(wired.databases, "scan", stuck)
+    monkeypatch.setattr(tables, "AT_ONCE", 1)
+    with pytest.raises(Unavailable):
+        wired.tables.scanned("ours", connection, wanted=lambda: not begun.is_set())
+    go_on.set()
+    assert asked == ["customers"]
 
 
 def test_what_people_said_outlives_a_scan(wired: Wired) -> None:

@@ -19,9 +19,16 @@ from tunery.core.text_to_sql import (
     TableDescription,
 )
 from tunery.service.text_to_sql.connected import ConnectedDatabases, TableName
+from tunery.service.text_to_sql.side_by_side import side_by_side
 
+AT_ONCE = 4
+"""So many tables of a database are scanned at the same time."""
 LONGEST_SCAN = timedelta(minutes=15)
-"""A scan that began longer ago than this did not end: its server stopped."""
+"""A scan comes to no further tables after this; one that began longer ago was cut off."""
+_OUT_OF_TIME = (
+    f"Not scanned: the tables before it took {LONGEST_SCAN.total_seconds() / 60:g} minutes. "
+    "Scan it again."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,20 +140,40 @@ class Tables:
         there = [table for table in listed if table.status is not ScanStatus.DEPRECATED]
         return self._begun(there, metadata)
 
-    def scan(self, tables: Sequence[TableDescription]) -> Sequence[TableDescription]:
-        """What a scan made of `tables`: each scanned, or failed with the reason."""
-        return [self._scanned(table) for table in tables]
+    def scan(
+        self,
+        tables: Sequence[TableDescription],
+        *,
+        wanted: Callable[[], bool] = lambda: True,
+    ) -> Sequence[TableDescription]:
+        """What a scan made of `tables`: each scanned, or failed with the reason.
+
+        Raises:
+            Unavailable: `wanted` says no; what was begun is ended, and nothing else is.
+        """
+        ends = self._clock.now() + LONGEST_SCAN
+        scanned = side_by_side(
+            lambda table: self._scanned(table, ends), tables, at_once=AT_ONCE, wanted=wanted
+        )
+        return list(scanned)
 
     def scanned(
-        self, project_id: str, connection: DatabaseConnection
+        self,
+        project_id: str,
+        connection: DatabaseConnection,
+        *,
+        wanted: Callable[[], bool] = lambda: True,
     ) -> Sequence[TableDescription]:
         """The connection's scanned tables, after those are scanned that are not yet.
 
         One that cannot be scanned says why in its description, and is left out.
+
+        Raises:
+            Unavailable: as `scan`.
         """
         listed = self._store.tables.list(project_id, parent=connection.id)
         done = (ScanStatus.SCANNED, ScanStatus.DEPRECATED)
-        self.scan([table for table in listed if table.status not in done])
+        self.scan([table for table in listed if table.status not in done], wanted=wanted)
         known = self._store.tables.list(project_id, parent=connection.id)
         return [table for table in known if table.status is ScanStatus.SCANNED]
 
@@ -166,14 +193,19 @@ class Tables:
 
         return [self._change(table, begun) for table in tables]
 
-    def _scanned(self, table: TableDescription) -> TableDescription:
+    def _scanned(self, table: TableDescription, ends: datetime) -> TableDescription:
+        if self._clock.now() > ends:
+            return self._fail(table, _OUT_OF_TIME)
         try:
             found = self._found(table)
         except (InvalidValue, QueryFailed) as error:
-            why, at = error.message, self._clock.now()
-            return self._change(table, lambda now: _failed(now, why, at=at))
+            return self._fail(table, error.message)
         at = self._clock.now()
         return self._change(table, lambda now: _with_scan(now, found, at=at))
+
+    def _fail(self, table: TableDescription, why: str) -> TableDescription:
+        at = self._clock.now()
+        return self._change(table, lambda now: _failed(now, why, at=at))
 
     def _found(self, table: TableDescription) -> ScannedTable:
         connection = self._store.connections.get(table.project_id, table.db_connection_id)

@@ -62,7 +62,7 @@ class GoldenTrainingSets:
         source = source_of(job)
         connection = self._store.connections.get(job.project_id, source.db_connection_id)
         records = self._records(job.project_id, source)
-        aside(lambda: self._scan(connection), wanted=wanted)
+        self._scan(connection, wanted)
         golden = tried(records, connection, self._databases, wanted=wanted)
         booklet = aside(lambda: self._booklet(job, connection, source, golden), wanted=wanted)
         built = self._written(job, golden, booklet, wanted)
@@ -83,10 +83,11 @@ class GoldenTrainingSets:
             )
         return [known[each] for each in source.golden_records]
 
-    def _scan(self, connection: DatabaseConnection) -> None:
+    def _scan(self, connection: DatabaseConnection, wanted: Callable[[], bool]) -> None:
         """Look at which tables there are, and scan those that are not scanned yet."""
-        self._tables.keep_up(connection, self._databases.tables(connection))
-        self._tables.scanned(connection.project_id, connection)
+        found = aside(lambda: self._databases.tables(connection), wanted=wanted)
+        self._tables.keep_up(connection, found)
+        self._tables.scanned(connection.project_id, connection, wanted=wanted)
 
     def _booklet(
         self,
