@@ -9,6 +9,8 @@ Metadata = Mapping[str, object]
 
 FEWEST_GOLDEN_RECORDS = 10
 """Dataherald's minimum, which is OpenAI's for training files."""
+MOST_GOLDEN_RECORDS = 10_000
+"""Each is run before a job starts, named on the job, and learnt from."""
 _FEWEST_TO_SPARE_SOME = 12
 _MOST_HELD_OUT = 50
 

@@ -16,6 +16,7 @@ from tunery.core.job import JobStatus
 from tunery.core.progress import Evaluated, Failed, Score
 from tunery.core.text_to_sql import SqlSource
 from tunery.dialects.dataherald.finetunings.mapping import OVER, STATUS
+from tunery.service.text_to_sql import finetunings
 
 OPENAI_JOBS = "/v1/fine_tuning/jobs"
 BEARER = {"authorization": f"Bearer {OURS.key_id}"}
@@ -32,6 +33,21 @@ def listed(http: TestClient, **query: str) -> list[str]:
     answer = http.get(FINETUNINGS, params=query)
     assert answer.status_code == 201
     return [each["id"] for each in answer.json()]
+
+
+def test_a_connection_with_too_many_records_must_name_some(
+    http: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection_id, records = taught(http, 12)
+    monkeypatch.setattr(finetunings, "MOST_GOLDEN_RECORDS", 11)
+    answer = http.post(FINETUNINGS, json={"db_connection_id": connection_id})
+    assert answer.status_code == 400
+    assert answer.json()["error_code"] == "finetuning_not_created"
+    assert answer.json()["message"] == (
+        "There are 12 golden records to learn from; a finetuning takes at most 11; name those "
+        "that it should learn from"
+    )
+    assert finetuned(http, connection_id, golden_sqls=records[1:])["golden_sqls"] == records[1:]
 
 
 def test_a_new_finetuning_is_what_the_document_shows(http: TestClient, world: World) -> None:

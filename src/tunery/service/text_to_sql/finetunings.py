@@ -13,6 +13,7 @@ from tunery.core.method import Supervised
 from tunery.core.ports import Clock, Idempotency, Shelves
 from tunery.core.text_to_sql import (
     FEWEST_GOLDEN_RECORDS,
+    MOST_GOLDEN_RECORDS,
     DatabaseConnection,
     GoldenRecord,
     Metadata,
@@ -100,11 +101,16 @@ class Finetunings:
         chosen = self._chosen(connection, new.golden_records)
         if new.schemas:
             chosen = [each for each in chosen if _names_one_of(each, new.schemas, connection)]
-        if len(chosen) < FEWEST_GOLDEN_RECORDS:
+        if not FEWEST_GOLDEN_RECORDS <= len(chosen) <= MOST_GOLDEN_RECORDS:
             which = f" in {' or '.join(new.schemas)}" if new.schemas else ""
+            limit = (
+                f"needs at least {FEWEST_GOLDEN_RECORDS}"
+                if len(chosen) < FEWEST_GOLDEN_RECORDS
+                else f"takes at most {MOST_GOLDEN_RECORDS:,}; name those that it should learn from"
+            )
             raise InvalidValue(
-                f"There are {len(chosen)} golden records{which} to learn from; a finetuning needs "
-                f"at least {FEWEST_GOLDEN_RECORDS}",
+                f"There are {len(chosen)} golden records{which} to learn from; a finetuning "
+                f"{limit}",
                 param="golden_sqls",
                 code="finetuning_not_created",
             )

@@ -17,7 +17,8 @@ LONGEST_TRIAL_S = 600.0
 """All golden SQL of a job must be through by then: other jobs wait for their turn."""
 _MOST_ROWS = 10
 """That it runs is what matters here, not what it gives."""
-_MOST_NAMED = 20
+_MOST_EXPLAINED = 100
+"""Golden records that fail beyond these are named by their ids alone."""
 _LONGEST_WORDS = 500
 """So many characters of what the database says about each."""
 
@@ -51,16 +52,20 @@ def tried(
     def failure(record: GoldenRecord) -> str | None:
         sql = taught(record.sql)
         if monotonic() > ends:
-            return f"{record.id}: not tried, since those before it took {LONGEST_TRIAL_S:g} seconds"
+            return f"not tried, since those before it took {LONGEST_TRIAL_S:g} seconds"
         try:
             check_query(sql, connection.dialect)
             databases.run(connection, sql, max_rows=_MOST_ROWS, timeout_s=LONGEST_RUN_S)
         except (InvalidValue, QueryFailed) as error:
-            return f"{record.id}: {' '.join(error.message.split())[:_LONGEST_WORDS]}"
+            return " ".join(error.message.split())[:_LONGEST_WORDS]
         return None
 
     outcomes = side_by_side(failure, records, at_once=AT_ONCE, wanted=wanted)
-    failures = [said for said in outcomes if said is not None]
+    failures = [
+        (record.id, said)
+        for record, said in zip(records, outcomes, strict=True)
+        if said is not None
+    ]
     if failures:
         raise _invalid(failures, len(records))
     return [
@@ -78,12 +83,12 @@ def taught(sql: str) -> str:
     return sql.strip().rstrip("; \t\r\n")
 
 
-def _invalid(failures: Sequence[str], n_records: int) -> InvalidValue:
-    shown = "\n".join(failures[:_MOST_NAMED])
-    more = len(failures) - _MOST_NAMED
-    rest = f"\nand {more} more" if more > 0 else ""
+def _invalid(failures: Sequence[tuple[str, str]], n_records: int) -> InvalidValue:
+    lines = [f"{record_id}: {said}" for record_id, said in failures[:_MOST_EXPLAINED]]
+    if others := [record_id for record_id, _ in failures[_MOST_EXPLAINED:]]:
+        lines.append(f"and that of {', '.join(others)}")
     return InvalidValue(
-        f"The SQL of {len(failures)} of {n_records} golden records fails:\n{shown}{rest}",
+        "\n".join([f"The SQL of {len(failures)} of {n_records} golden records fails:", *lines]),
         param="golden_records",
         code="invalid_golden_sql",
     )

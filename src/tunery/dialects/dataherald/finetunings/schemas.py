@@ -7,18 +7,18 @@ import msgspec
 from pydantic import Field, field_validator, model_validator
 
 from tunery.core.errors import InvalidValue
+from tunery.core.text_to_sql import MOST_GOLDEN_RECORDS
 from tunery.dialects.dataherald.fields import Body, Metadata
 from tunery.dialects.dataherald.finetunings.parameters import from_text
 from tunery.dialects.fields import STORABLE, Text
 
-MOST_GOLDEN_SQLS = 100_000
 MOST_SCHEMAS = 100
 _LONGEST_NAME = 512
 
 Status = Literal["validating_files", "queued", "running", "succeeded", "failed", "cancelled"]
 
 Name = Annotated[str, Field(max_length=_LONGEST_NAME), STORABLE]
-GoldenIds = Annotated[list[Text], Field(max_length=MOST_GOLDEN_SQLS)]
+GoldenIds = Annotated[list[Text], Field(max_length=MOST_GOLDEN_RECORDS)]
 
 
 class BaseLlm(Body):
