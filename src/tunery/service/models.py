@@ -6,6 +6,7 @@ from datetime import datetime
 
 from tunery.core.access import Caller, IdentityType
 from tunery.core.errors import InvalidValue, NotFound
+from tunery.core.job import FineTuningJob
 from tunery.core.models import BaseModel, Deployment, FineTunedModel, split_checkpoint
 from tunery.core.ports import Catalog, JobStore, Shelf
 from tunery.service.garbage import RunFolders
@@ -75,12 +76,15 @@ class Models:
             found = _tuned(self._store.model(caller.project_id, own_name), caller)
             return replace(found, name=name)
         checkpoint = self._store.checkpoint(caller.project_id, tuned, step)
+        maker = self._maker(caller, tuned, checkpoint.job_id)
         return ListedModel(
             name=name,
             owned_by=caller.organization_id,
             created_at=checkpoint.created_at,
             base_model=checkpoint.base_model,
             job_id=checkpoint.job_id,
+            created_by=maker.created_by,
+            created_by_type=maker.created_by_type,
         )
 
     def delete(self, caller: Caller, name: str) -> None:
@@ -135,6 +139,13 @@ class Models:
         """
         own_name = self._routing.model(name)
         return own_name if own_name.startswith(_TUNED) else self._catalog.resolve(own_name).name
+
+    def _maker(self, caller: Caller, tuned: str, job_id: str) -> FineTunedModel | FineTuningJob:
+        """What says who made a checkpoint: its model, which outlives the job, or else the job."""
+        try:
+            return self._store.model(caller.project_id, tuned)
+        except NotFound:
+            return self._store.job(caller.project_id, job_id)
 
     def _withdraw(self, caller: Caller, name: str) -> None:
         """Forget the deployments of a model that is gone; nobody can find them any more."""

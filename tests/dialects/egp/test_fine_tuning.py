@@ -265,6 +265,7 @@ def test_what_a_service_account_makes_says_so(http: TestClient, world: World) ->
         job = create(client, world, training_dataset_id=dataset["id"])
         deployment = client.post("/v4/models/tiny-chat/deployments", json={"name": "d"}).json()
     model = http.get(f"/v4/models/{world.finish(job['id'])}").json()
-    for made in (dataset, job, deployment, model):
+    checkpoint = http.get(f"/v4/models/{model['id']}:ckpt-step-3").json()
+    for made in (dataset, job, deployment, model, checkpoint):
         assert made["created_by_identity_type"] == "service_account"
         assert made["created_by_user_id"] == key.key.user_id != OURS.user_id

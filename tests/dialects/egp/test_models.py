@@ -6,7 +6,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from tests.dialects.world import World
-from tests.store.values import OURS, THEIRS
+from tests.store.values import GOOD, OURS, THEIRS, claimed, saved, steps
+from tunery.core.pages import PageRequest
+from tunery.core.progress import Failed
 
 MODELS = "/v4/models"
 
@@ -165,6 +167,18 @@ def test_checkpoints_are_shown_and_not_deployed(http: TestClient, tuned: str) ->
     refused = http.post(f"{MODELS}/{name}/deployments", json={"name": "d"})
     assert refused.status_code == 422
     assert refused.json()["detail"][0]["loc"] == ["path", "model_id"]
+
+
+def test_a_checkpoint_is_its_jobs_makers_also_where_no_model_came_of_it(
+    http: TestClient, world: World
+) -> None:
+    job = http.post("/v4/fine-tuning-jobs", json={"training_dataset_id": world.file()}).json()
+    world.store.validated(claimed(world.store).lease, GOOD)
+    run = claimed(world.store)
+    world.store.apply(run.lease, [*steps(1, 3), saved(3), Failed(code="c", message="m")])
+    [checkpoint] = world.store.checkpoints("ours", job["id"], PageRequest(limit=1)).items
+    found = http.get(f"{MODELS}/{checkpoint.model}").json()
+    assert found["created_by_user_id"] == job["created_by_user_id"] == OURS.user_id
 
 
 def test_other_projects_have_their_own_models(http: TestClient, world: World, tuned: str) -> None:
