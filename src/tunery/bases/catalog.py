@@ -60,7 +60,7 @@ class FolderCatalog:
         meant = f" (an alias of {target!r})" if target != name else ""
         message = f"There is no base model {name!r}{meant}. Base models here: {known}."
         if "/" in target and not target.startswith("ft:"):
-            message += f" To get it from Hugging Face: hf download {target.partition('@')[0]}"
+            message += f" To get it from Hugging Face: `hf download {target.partition('@')[0]}`."
         return NotFound("model", name, param="model", message=message)
 
 
