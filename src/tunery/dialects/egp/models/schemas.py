@@ -15,7 +15,6 @@ from tunery.service.deployments import LONGEST_NAME
 ModelType = Literal[
     "COMPLETION", "CHAT_COMPLETION", "AGENT", "EMBEDDING", "RERANKING", "GENERIC", "BUNDLE"
 ]
-View = Literal["Deployments", "ModelGroup"]
 
 
 class CreateDeployment(BaseModel):
