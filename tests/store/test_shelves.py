@@ -187,6 +187,13 @@ def test_values_are_added_all_or_none(store: Store) -> None:
     assert store.golden_records.list("ours") == []
 
 
+def test_a_value_that_is_there_already_stays_as_it_is(store: Store) -> None:
+    first, other = a_record(prompt_text="first"), a_record()
+    store.golden_records.add([first])
+    store.golden_records.add([replace(first, prompt_text="second"), other])
+    assert store.golden_records.list("ours") == [first, other]
+
+
 def test_text_is_kept_whatever_characters_it_has(store: Store) -> None:
     odd = "NUL \0, quote ', percent %s %(a)s :b ?, \u2028, \U0001f600, {}"
     record = a_record(prompt_text=odd, metadata={odd: odd})

@@ -337,7 +337,7 @@ class Shelf(Protocol[Kept]):
     """
 
     def add(self, values: Sequence[Kept]) -> None:
-        """Keep `values`, all of them or none."""
+        """Keep `values`, all of them or none; one whose id is there already stays as it is."""
 
     def get(self, project_id: str, value_id: str) -> Kept:
         """One value; NotFound where the project has none."""

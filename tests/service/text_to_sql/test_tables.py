@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,8 @@ from tests.store.values import OURS, THEIRS
 from tunery.core.errors import InvalidValue, NotFound, QueryFailed, Unavailable
 from tunery.core.text_to_sql import Column, ForeignKey, ScannedTable, ScanStatus
 from tunery.service.text_to_sql import tables
-from tunery.service.text_to_sql.tables import LONGEST_SCAN, ColumnEdit, TableEdit
+from tunery.service.text_to_sql.connected import ConnectedDatabases
+from tunery.service.text_to_sql.tables import LONGEST_SCAN, ColumnEdit, TableEdit, Tables
 
 
 @pytest.fixture
@@ -216,6 +218,26 @@ def test_a_refresh_adds_what_is_new_and_deprecates_what_is_gone(wired: Wired) ->
     assert [table.table_name for table in begun] == ["customers", "invoices"]
     wired.databases.shop.tables[None, "orders"] = orders
     assert wired.tables.refresh(OURS, connection.id)[1].status is ScanStatus.NOT_SCANNED
+
+
+def test_two_servers_that_refresh_at_once_describe_a_table_once(
+    wired: Wired, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = wired.connect()
+    wired.databases.shop.tables[None, "returns"] = ORDERS
+    connected = ConnectedDatabases(wired.databases, wired.sealer)
+    other_server = Tables(wired.store, connected, wired.clock)
+    kept = wired.store.tables.list
+
+    def overtaken(*args: Any, **named: Any) -> Any:  # noqa: ANN401
+        before = kept(*args, **named)
+        monkeypatch.undo()
+        other_server.refresh(OURS, connection.id)
+        return before
+
+    monkeypatch.setattr(wired.store.tables, "list", overtaken)
+    refreshed = wired.tables.refresh(OURS, connection.id)
+    assert sorted(table.table_name for table in refreshed) == ["customers", "orders", "returns"]
 
 
 def test_a_refresh_needs_the_database(wired: Wired) -> None:

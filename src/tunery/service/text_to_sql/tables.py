@@ -1,13 +1,12 @@
 """Tables of connected databases: what a scan finds out, and what people say about them."""
 
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
+from hashlib import sha256
 
 from tunery.core.access import Caller
 from tunery.core.errors import InvalidValue, QueryFailed
-from tunery.core.ids import new_id
 from tunery.core.ports import Clock, Shelves
 from tunery.core.text_to_sql import (
     Column,
@@ -61,7 +60,6 @@ class Tables:
         self._store = store
         self._databases = databases
         self._clock = clock
-        self._keeping_up = threading.Lock()
 
     def list(
         self, caller: Caller, connection_id: str, *, table_name: str | None = None
@@ -101,19 +99,19 @@ class Tables:
 
     def keep_up(self, connection: DatabaseConnection, found: Sequence[TableName]) -> None:
         """Describe tables that are new, as yet unscanned, and deprecate those that are gone."""
-        with self._keeping_up:
-            listed = self._store.tables.list(connection.project_id, parent=connection.id)
-            names = set(found)
-            known = {(table.schema_name, table.table_name) for table in listed}
-            self._store.tables.add(
-                [self._unscanned(connection, name) for name in found if name not in known]
-            )
-            for table in listed:
-                there = (table.schema_name, table.table_name) in names
-                if there and table.status is ScanStatus.DEPRECATED:
-                    self._change(table, lambda now: replace(now, status=ScanStatus.NOT_SCANNED))
-                elif not there:
-                    self._change(table, lambda now: replace(now, status=ScanStatus.DEPRECATED))
+        listed = self._store.tables.list(connection.project_id, parent=connection.id)
+        names = set(found)
+        known = {(table.schema_name, table.table_name) for table in listed}
+        # Whoever else adds them at this moment gives them the same ids.
+        self._store.tables.add(
+            [self._unscanned(connection, name) for name in found if name not in known]
+        )
+        for table in listed:
+            there = (table.schema_name, table.table_name) in names
+            if there and table.status is ScanStatus.DEPRECATED:
+                self._change(table, lambda now: replace(now, status=ScanStatus.NOT_SCANNED))
+            elif not there:
+                self._change(table, lambda now: replace(now, status=ScanStatus.DEPRECATED))
 
     def begin_scan(
         self, caller: Caller, table_ids: Sequence[str], *, metadata: Metadata | None = None
@@ -220,7 +218,7 @@ class Tables:
     def _unscanned(self, connection: DatabaseConnection, name: TableName) -> TableDescription:
         schema, table = name
         return TableDescription(
-            id=new_id(""),
+            id=_table_id(connection.id, schema, table),
             project_id=connection.project_id,
             db_connection_id=connection.id,
             created_at=self._clock.now(),
@@ -236,6 +234,11 @@ class Tables:
         if began + LONGEST_SCAN > self._clock.now():
             return table
         return _failed(table, "The scan was interrupted. Start it again.", at=began)
+
+
+def _table_id(connection_id: str, schema: str | None, table: str) -> str:
+    """The id that this table has, whoever describes it first."""
+    return sha256("\0".join([connection_id, schema or "", table]).encode()).hexdigest()[:24]
 
 
 def _failed(table: TableDescription, why: str, *, at: datetime) -> TableDescription:

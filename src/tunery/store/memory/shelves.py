@@ -24,10 +24,11 @@ class MemoryShelf(Generic[Kept]):
         self._values: dict[str, Kept] = {}
 
     def add(self, values: Sequence[Kept]) -> None:
-        """Keep `values`, all of them or none."""
+        """Keep `values`, all of them or none; one whose id is there already stays as it is."""
         written = {value.id: self._written(value) for value in values}
         with self._lock:
-            self._values |= written
+            for value_id, value in written.items():
+                self._values.setdefault(value_id, value)
 
     def get(self, project_id: str, value_id: str) -> Kept:
         """One value; NotFound where the project has none."""

@@ -27,7 +27,7 @@ class SqlShelf(Generic[Kept]):
         self._statements = ShelfStatements(table)
 
     def add(self, values: Sequence[Kept]) -> None:
-        """Keep `values`, all of them or none."""
+        """Keep `values`, all of them or none; one whose id is there already stays as it is."""
         rows = [
             {
                 "id": value.id,

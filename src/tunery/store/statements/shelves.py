@@ -1,10 +1,12 @@
 """Values of one kind, by project and by parent; the same statements for every kind."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Table, delete, func, select, update
+from sqlalchemy import Column, ColumnElement, Insert, Select, Table, delete, func, select, update
+from sqlalchemy.dialects import postgresql
 
-from tunery.store.statements.parts import given, new, number, value
+from tunery.store.statements.parts import given, number, value
 from tunery.store.statements.query import Query
 
 
@@ -18,7 +20,7 @@ class ShelfStatements:
         the_row = (given(table.c.project_id), given(table.c.id))
         parents = (False, True) if "parent" in table.c else (False,)
 
-        self.new = Query(new(table, columns))
+        self.new = Query(_new_unless_there(table, columns))
         self.get = Query(select(table.c.value).where(*the_row))
         self.lock = Query(select(table.c.value).where(*the_row).with_for_update())
         self.delete = Query(delete(table).where(*the_row))
@@ -41,6 +43,14 @@ class ShelfStatements:
             for parent in parents
         }
         """By whether those of one parent are meant."""
+
+
+def _new_unless_there(table: Table, columns: Sequence[Column[Any]]) -> Insert:
+    # Named after PostgreSQL, but SQLite writes it the same way.
+    inserted = postgresql.insert(table).values(
+        {each.name: value(each.name, each) for each in columns}
+    )
+    return inserted.on_conflict_do_nothing().inline()
 
 
 def _list(table: Table, *, parent: bool, page: bool) -> Select[Any]:
