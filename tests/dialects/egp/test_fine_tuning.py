@@ -124,13 +124,19 @@ def test_secrets_for_a_tracker_are_neither_kept_nor_given_back(
         "api_key": "wandb-secret",
         "base_url": "https://wandb.example",
         "more": {"WANDB_API_KEY": "wandb-secret", "password": "wandb-secret", "entity": "e"},
-        "list": [{"token": "wandb-secret"}],
+        "list": [{"token": "wandb-secret"}, "https://me:wandb-secret@wandb.example"],
+        "key": "wandb-secret",
+        "headers": {"Authorization": "Bearer wandb-secret"},
+        "proxy": "http://wandb-secret@proxy.example:3128/",
+        "mail": "me@example.com",
     }
     job = create(http, world, vendor_configuration={"wandb_config": config})
     assert job["vendor_configuration"]["wandb_config"] == {
         "base_url": "https://wandb.example",
         "more": {"entity": "e"},
         "list": [{}],
+        "headers": {},
+        "mail": "me@example.com",
     }
     assert "wandb-secret" not in repr(world.store.job("ours", job["id"]))
 

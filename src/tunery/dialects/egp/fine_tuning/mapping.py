@@ -38,7 +38,9 @@ PLACES: Mapping[str, Place] = {
 }
 """Where a create call has what the core knows by another name."""
 
-_SECRET = re.compile(r"api_?key|secret|token|password", re.IGNORECASE)
+_SECRET_NAME = re.compile(r"key|secret|token|passw|passphrase|pwd|credential|auth", re.IGNORECASE)
+_SECRET_VALUE = re.compile(r"://[^/\s]*@")
+"""An address with a name or password before its host."""
 
 
 def to_core(body: schemas.CreateJob) -> NewJob:
@@ -118,18 +120,22 @@ def _kept(asked: schemas.VendorConfiguration) -> dict[str, object]:
 
 
 def _without_secrets(value: object) -> object:
-    """`value` without what is named like a secret: nothing here uses it, so that none is kept."""
+    """`value` without what looks like a secret: nothing here uses it, so that none is kept."""
     match value:
         case dict():
             return {
                 name: _without_secrets(each)
                 for name, each in value.items()
-                if _SECRET.search(name) is None
+                if _SECRET_NAME.search(name) is None and not _has_password(each)
             }
         case list():
-            return [_without_secrets(each) for each in value]
+            return [_without_secrets(each) for each in value if not _has_password(each)]
         case _:
             return value
+
+
+def _has_password(value: object) -> bool:
+    return isinstance(value, str) and _SECRET_VALUE.search(value) is not None
 
 
 def _echoed(kept: object) -> Mapping[str, object] | UnsetType:
