@@ -21,6 +21,8 @@ _BODY: Place = ("body",)
 _PARAMETERS: Place = ("body", "model_parameters")
 _EVERY_TOKEN = (-1, 0)
 """Values of `top_k` that leave out no token."""
+_NO_BINDINGS: Mapping[str, Any] = {"bindings": {}}
+"""`model_request_parameters` that ask for nothing."""
 _NEUTRAL: Mapping[str, Any] = {
     "frequency_penalty": 0,
     "presence_penalty": 0,
@@ -79,9 +81,9 @@ def _of_deployment(
     messages: list[dict[str, Any]] | None = None,
 ) -> GenerationRequest:
     _refuse(body, _BODY)
-    bindings = (body.model_request_parameters or {}).get("bindings")
-    if body.model_request_parameters and bindings != {}:
-        raise _not_there("model_request_parameters", bindings, _BODY)
+    more = body.model_request_parameters
+    if more and more != _NO_BINDINGS:
+        raise _not_there("model_request_parameters", more, _BODY)
     if body.top_logprobs is not None and not body.logprobs:
         raise Misplaced("top_logprobs needs logprobs to be true", "body", "top_logprobs")
     return GenerationRequest(
