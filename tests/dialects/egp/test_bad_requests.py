@@ -123,7 +123,7 @@ def test_a_job_that_cannot_be(
 @pytest.mark.parametrize(
     ("body", "status", "detail"),
     [
-        ('{"training_dataset_id": "%s", "account_id": "nowhere"}', 404, "There is no account 'nowhere'."),
+        ('{"training_dataset_id": "%s", "account_id": "nowhere"}', 404, "There is no account 'nowhere'; this key's account is 'ours'."),
         ('{"training_dataset_id": "%s", ', 422, [fault(("body", 57), "JSON decode error", "json_invalid")]),
         ("[]", 422, [fault(("body",), "Input should be a valid dictionary or object to extract fields from", "model_attributes_type")]),
         ('{"validation_dataset_id": "%s"}', 422, [fault(("body", "training_dataset_id"), "Field required", "missing")]),
@@ -222,7 +222,7 @@ def cannot(name: str, value: str, *place: str) -> list[dict[str, Any]]:
         ("models/org/model/deployments/{}/execute", {"prompt": "x"}, 404, "There is no deployment '{}'."),
         ("models/{}/embeddings", {}, 405, "Method Not Allowed"),
         ("completions", {**TINY, "model": "nope"}, 404, f"There is no base model 'nope'. {BASES}"),
-        ("completions", {**TINY, "account_id": "x"}, 404, "There is no account 'x'."),
+        ("completions", {**TINY, "account_id": "x"}, 404, "There is no account 'x'; this key's account is 'ours'."),
         ("completions", {**TINY, "images": [1]}, 422, [fault(("body", "images"), "images are not read: models here know text alone")]),
         ("completions", {**TINY, "model_parameters": {"topK": 3}}, 422, cannot("topK", "3.0", "model_parameters")),
         ("chat-completions", {"model": "tiny-chat", "messages": []}, 422, [fault(("body", "messages"), "List should have at least 1 item after validation, not 0", "too_short")]),
@@ -300,7 +300,7 @@ TOO_LARGE = "The file is larger than 1000000 bytes, which is this server's limit
         (GOOD, {"name": None}, 422, [fault(("body", "name"), "Field required", "missing")]),
         (GOOD, {"name": ""}, 422, [fault(("body", "name"), "name must have 1 to 255 printable characters")]),
         (GOOD, {"name": "a\nb"}, 422, [fault(("body", "name"), "name must have 1 to 255 printable characters")]),
-        (GOOD, {"account_id": "theirs"}, 404, "There is no account 'theirs'."),
+        (GOOD, {"account_id": "theirs"}, 404, "There is no account 'theirs'; this key's account is 'ours'."),
     ],
 )  # fmt: skip
 def test_a_dataset_that_cannot_be(

@@ -229,7 +229,7 @@ def test_a_repeated_create_is_answered_as_the_first(http: TestClient, world: Wor
 
 def test_an_account_is_the_keys_project_or_unknown(http: TestClient, world: World) -> None:
     for account, status in (("ours", 200), ("theirs", 404), ("nowhere", 404)):
-        gone = {"detail": f"There is no account '{account}'."}
+        gone = {"detail": f"There is no account '{account}'; this key's account is 'ours'."}
         answers = [
             http.get(JOBS, params={"account_id": account}),
             http.get(JOBS, headers={"x-selected-account-id": account}),

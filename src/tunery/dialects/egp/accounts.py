@@ -7,6 +7,8 @@ from fastapi import Header, Request
 from tunery.core.errors import NotFound
 from tunery.dialects.route import caller
 
+_SHOWN = 80
+
 
 async def check_selected(
     request: Request,
@@ -25,5 +27,7 @@ def check_account(request: Request, account_id: str | None) -> None:
     Raises:
         NotFound: it is another one, or there is none of that id.
     """
-    if account_id is not None and account_id != caller(request).project_id:
-        raise NotFound("account", account_id)
+    own = caller(request).project_id
+    if account_id is not None and account_id != own:
+        message = f"There is no account {account_id[:_SHOWN]!r}; this key's account is {own!r}."
+        raise NotFound("account", account_id, message=message)
