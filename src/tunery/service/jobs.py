@@ -256,9 +256,9 @@ class Jobs:
         try:
             file = self._store.file(caller.project_id, file_id)
         except NotFound as unknown:
+            # Said at every door, and not each of them has words for a file's purpose.
             raise InvalidValue(
-                f'There is no file {file_id!r}; upload it first with purpose "fine-tune".',
-                param=param,
+                f"There is no file {file_id!r}; upload it first.", param=param
             ) from unknown
         if file.purpose != "fine-tune":
             raise InvalidValue(

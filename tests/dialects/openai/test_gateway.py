@@ -458,7 +458,7 @@ BAD_JOBS: list[Case] = [
         {"x-tfy-provider-model": "tiny-chat"},
         {"training_file": "file-nope"},
         (
-            "There is no file 'file-nope'; upload it first with purpose \"fine-tune\".",
+            "There is no file 'file-nope'; upload it first.",
             "training_file",
         ),
     ),
