@@ -20,6 +20,9 @@ P, S = "postgresql", "sqlite"
 GOOD = [
     (P, "SELECT 1"),
     (P, "select 1;"),
+    (P, "select t.http_status, t.lo_limit from t"),
+    (P, "select c.relname from pg_catalog.pg_class c, pg_catalog.pg_namespace n"),
+    (S, "select t.edit, t.pg_rating from t"),
     (P, "select 1 ;; -- done"),
     (P, "-- first\nselect /* second */ 1"),
     (P, "(select 1)"),
@@ -122,7 +125,17 @@ BAD = [
     (P, "select 1 order by (select pg_sleep(1))", "not_read_only"),
     (P, "select case when pg_sleep(1) is null then 1 end", "not_read_only"),
     (P, "values (pg_sleep(1))", "not_read_only"),
+    # Functions without brackets: to PostgreSQL `x.f` may be `f(x)`.
+    (P, "select ('/etc/passwd'::text).pg_read_file", "not_read_only"),
+    (P, "select g.pg_read_file from unnest(array['/etc/passwd']) g", "not_read_only"),
+    (P, 'select "g" . /**/ "pg_ls_dir" from unnest(array[1]) g', "not_read_only"),
+    (P, "select x.f.lo_import from t x", "not_read_only"),
+    (P, "select (a[1]).current_setting from t", "not_read_only"),
+    (P, "select pg_catalog.pg_ls_dir from unnest(array['.']) pg_catalog", "not_read_only"),
+    (P, 'with "pg_catalog" as (select 1) select pg_catalog.pg_sleep', "not_read_only"),
+    (P, "select pg_catalog.pg_class.pg_sleep from pg_catalog.pg_class", "not_read_only"),
     # Tables with passwords.
+    (P, "select histogram_bounds from pg_stats where tablename = 'pg_authid'", "not_read_only"),
     (P, "select * from pg_authid", "not_read_only"),
     (P, "select (pg_shadow).passwd from pg_catalog.pg_shadow", "not_read_only"),
     (P, 'with a as (table "pg_user_mappings") select * from a', "not_read_only"),

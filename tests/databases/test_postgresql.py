@@ -2,6 +2,7 @@
 
 import socket
 import tracemalloc
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -101,13 +102,26 @@ def test_no_function_with_effects_passes_the_guard(socket_uri: str) -> None:
 
     passed = set()
     for (name,) in found:
-        try:
-            check_query(f'SELECT * FROM "{name}"(1)', "postgresql")
-        except InvalidValue:
-            continue
-        passed.add(name)
+        for sql in (f'SELECT * FROM "{name}"(1)', f"SELECT x.{name} FROM x", f"SELECT (1).{name}"):
+            with suppress(InvalidValue):
+                check_query(sql, "postgresql")
+                passed.add(name)
 
     assert passed <= HARMLESS
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select ('PG_VERSION'::text).pg_read_file",
+        "select name.pg_read_file from unnest(array['PG_VERSION']) name",
+    ],
+)
+def test_no_file_of_the_servers_is_read_by_a_function_without_brackets(
+    databases: CustomerDatabases, uri: str, sql: str
+) -> None:
+    with pytest.raises(InvalidValue, match="pg_read_file"):
+        databases.run(uri, sql, max_rows=1, timeout_s=5)
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,7 @@ see the same quotes in the same places, it is refused.
 """
 
 import functools
-import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import ParamSpec, TypeVar
 
 import sqlglot
@@ -23,6 +22,7 @@ from tunery.core.sql_words import Kind, Word, words
 __all__ = ["check_query", "is_ordered", "normalised", "same_result", "tables_in"]
 
 _PARSERS = {"postgresql": "postgres", "sqlite": "sqlite"}
+_CATALOG = "pg_catalog"
 _BEGINNINGS = frozenset({"select", "with", "values", "("})
 _QUERIES = (exp.Select, exp.SetOperation, exp.Values, exp.Subquery)
 _EFFECTS = (exp.DDL, exp.DML, exp.Command, exp.Drop, exp.Alter, exp.Set, exp.Into, exp.Lock)
@@ -175,21 +175,33 @@ def _check_beginning(found: list[Word]) -> None:
 
 def _check_names(found: list[Word], dialect: str) -> None:
     """Refuse what a query may not name; by the words, whatever the parser makes of them."""
-    names = (Kind.NAME, Kind.QUOTED)
-    for word, following in itertools.zip_longest(found, found[1:]):
+    before = ["", "", *(word.text for word in found)]
+    for at, word in enumerate(found):
+        following = found[at + 1] if at + 1 < len(found) else None
+        sign = following.text if following is not None and following.kind is Kind.SIGN else ""
         if word.kind is Kind.NAME and word.text == "into":
             raise _not_read_only("It holds INTO, which makes a table.")
-        if word.kind in names and denied_table(word.text, dialect):
-            raise _not_read_only(f"{word.text} tells of the server, not of what it keeps.")
-        sign = following.text if following is not None and following.kind is Kind.SIGN else ""
-        is_denied = (sign == "(" and denied_function(word.text, dialect)) or (
-            sign == "." and denied_schema(word.text, dialect)
+        if word.kind in (Kind.NAME, Kind.QUOTED):
+            _check_name(word.text, before[at : at + 2], sign, dialect)
+
+
+def _check_name(name: str, before: Sequence[str], sign: str, dialect: str) -> None:
+    """Refuse `name` after the two words `before` and in front of `sign`."""
+    if denied_table(name, dialect):
+        raise _not_read_only(f"{name} tells of the server, not of what it keeps.")
+    if dialect == "postgresql" and name.lower() == _CATALOG and sign != ".":
+        raise _not_read_only(f"It calls something {name}, which is a schema's name.")
+    # To PostgreSQL `x.f` is `f(x)` where x has no column f; of the catalog it is a table.
+    is_called = sign == "(" or (
+        dialect == "postgresql" and before[1] == "." and before[0].lower() != _CATALOG
+    )
+    if (is_called and denied_function(name, dialect)) or (
+        sign == "." and denied_schema(name, dialect)
+    ):
+        raise _not_read_only(
+            f"It calls {name}, which does more than compute, or reaches beyond the database's "
+            "tables."
         )
-        if word.kind in names and is_denied:
-            raise _not_read_only(
-                f"It calls {word.text}, which does more than compute, or reaches beyond the "
-                "database's tables."
-            )
 
 
 def _named(node: exp.Expr) -> str:
