@@ -1,6 +1,5 @@
 """Every answer is what Dataherald's own types describe."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -35,16 +34,12 @@ from tests.dialects.dataherald.tuning import (
 )
 from tests.dialects.world import World, make_world
 from tests.store.values import GOOD, OURS, claimed, saved, steps
+from tests.wire.shapes import checker, shapes_beside
 from tunery.core.errors import QueryFailed
 from tunery.core.progress import Evaluated, Failed, Score
 
-SCHEMA = json.loads((Path(__file__).parent / "schema.json").read_text())
-
-
-def check(kind: str, value: object) -> None:
-    """Fail with every place where `value` is not a `kind`."""
-    validator = Draft202012Validator({"$ref": f"#/$defs/{kind}", "$defs": SCHEMA["$defs"]})
-    assert [f"{error.json_path}: {error.message}" for error in validator.iter_errors(value)] == []
+SCHEMA = shapes_beside(__file__)
+check = checker(SCHEMA)
 
 
 @pytest.fixture

@@ -11,20 +11,16 @@ from jsonschema import Draft202012Validator
 
 from tests.dialects.world import World, make_world
 from tests.store.values import GOOD, OURS, claimed, saved, steps
+from tests.wire.shapes import checker, shapes_beside
 from tunery.core.generation import Piece, TokenLogprob
 from tunery.core.job import JobStatus
 from tunery.core.progress import Failed
 
-SCHEMA = json.loads((Path(__file__).parent / "schema.json").read_text())
+SCHEMA = shapes_beside(__file__)
+check = checker(SCHEMA)
 JOBS = "/v4/fine-tuning-jobs"
 DATASETS = "/v4/training-datasets"
 CSV = "input,output\n" + "Hi,Hello\n" * 10
-
-
-def check(kind: str, value: object) -> None:
-    """Fail with every place where `value` is not a `kind`."""
-    validator = Draft202012Validator({"$ref": f"#/$defs/{kind}", "$defs": SCHEMA["$defs"]})
-    assert [f"{error.json_path}: {error.message}" for error in validator.iter_errors(value)] == []
 
 
 @pytest.fixture

@@ -11,9 +11,11 @@ from jsonschema import Draft202012Validator, ValidationError
 
 from tests.dialects.world import World, make_world
 from tests.store.values import GOOD, OURS, claimed, saved, steps
+from tests.wire.shapes import checker, shapes_beside
 from tunery.core.progress import Failed
 
-SCHEMA = json.loads((Path(__file__).parent / "schema.json").read_text())
+SCHEMA = shapes_beside(__file__)
+check = checker(SCHEMA)
 JOB = SCHEMA["$defs"]["job"]
 ROW = {"messages": [{"role": "user", "content": "2+2"}, {"role": "assistant", "content": "4"}]}
 
@@ -88,12 +90,6 @@ def door(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Door]:
     headers = {"authorization": f"Bearer {OURS.key_id}", **headers}
     with TestClient(world.app, headers=headers) as http:
         yield Door(http, world, prefix)
-
-
-def check(kind: str, value: object) -> None:
-    """Fail with every place where `value` is not a `kind`."""
-    validator = Draft202012Validator({"$ref": f"#/$defs/{kind}", "$defs": SCHEMA["$defs"]})
-    assert [f"{error.json_path}: {error.message}" for error in validator.iter_errors(value)] == []
 
 
 def test_the_schema_is_one_and_can_fail() -> None:
