@@ -115,6 +115,27 @@ def test_a_refresh_shows_what_is_new_and_what_is_gone(
     ]
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"description": "x" * 32_769},
+        {"columns": [{"name": "x" * 513}]},
+        {"columns": [{"name": "id", "description": "x" * 32_769}]},
+        {"columns": [{"name": "id", "data_type": "x" * 513}]},
+        {"columns": [{"name": "id", "categories": ["x"] * 1001}]},
+        {"columns": [{"name": "id", "categories": ["x" * 513]}]},
+    ],
+)
+def test_what_people_say_of_tables_has_an_end(
+    http: TestClient, connection_id: str, said: dict[str, object]
+) -> None:
+    before = listed(http, TABLES, db_connection_id=connection_id)
+    answer = http.put(f"{TABLES}/{before[0]['id']}", json=said)
+    assert answer.status_code == 422
+    assert "at most" in answer.json()["detail"][0]["msg"]
+    assert listed(http, TABLES, db_connection_id=connection_id) == before
+
+
 def test_people_describe_tables_and_columns(http: TestClient, connection_id: str) -> None:
     http.post(f"{TABLES}/sync-schemas", json={"db_connection_id": connection_id})
     customers = table(http, connection_id, "customers")

@@ -1,51 +1,30 @@
 """What requests and answers of all resources hold: ids, metadata, secrets, times, pages."""
 
 import math
-import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
 from fastapi import Query
-from pydantic import AfterValidator, BaseModel, ConfigDict, PlainSerializer, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, SecretStr
 
-from tunery.core.errors import InvalidValue
 from tunery.core.pages import NumberedPage
-from tunery.dialects.fields import Text
+from tunery.dialects.fields import STORABLE, Text
+from tunery.service.text_to_sql.ids import is_object_id
 
 LARGEST_METADATA = 64 * 1024
 LONGEST_SECRET = 8192
+LONGEST_TEXT = 32_768
 _DEEPEST_METADATA = 32
 _LAST_PAGE = 1_000_000
 _LONGEST_PAGE = 10_000
-
-_OBJECT_ID = re.compile(r"[0-9a-fA-F]{24}")
 
 
 class Body(BaseModel):
     """The base of every request body; fields that nobody knows are ignored, as the engine does."""
 
     model_config = ConfigDict(coerce_numbers_to_str=True, hide_input_in_errors=True)
-
-
-def is_object_id(text: str) -> bool:
-    """Whether `text` is an id as MongoDB makes them."""
-    return _OBJECT_ID.fullmatch(text) is not None
-
-
-def read_object_id(text: str) -> str:
-    """The id that a path names.
-
-    Raises:
-        InvalidValue: it is none.
-    """
-    if not is_object_id(text):
-        raise InvalidValue(
-            f"{text!r} is not a valid ObjectId; it must be 24 hexadecimal digits",
-            code="invalid_object_id",
-        )
-    return text.lower()
 
 
 def stamped(time: datetime) -> str:
@@ -97,6 +76,15 @@ def _check_depth(value: object, levels: int) -> None:
     for each in value.values() if isinstance(value, dict) else value:
         _check_depth(each, levels - 1)
 
+
+Name = Annotated[str, Field(max_length=512), STORABLE]
+"""What something is called."""
+
+LongText = Annotated[str, Field(max_length=LONGEST_TEXT), STORABLE]
+"""What somebody has to say."""
+
+Schemas = Annotated[list[Name], Field(max_length=100)]
+"""The schemas of a database."""
 
 ObjectId = Annotated[Text, AfterValidator(_object_id)]
 """An id in a body or query: 24 hexadecimal digits."""

@@ -8,13 +8,18 @@ _OBJECT_ID = re.compile(r"[0-9a-fA-F]{24}")
 _SHOWN = 80
 
 
+def is_object_id(text: str) -> bool:
+    """Whether `text` is an id as MongoDB makes them."""
+    return _OBJECT_ID.fullmatch(text) is not None
+
+
 def object_id(given: str, *, param: str) -> str:
     """`given` as ids are kept.
 
     Raises:
         InvalidValue: it cannot be an id of anything.
     """
-    if _OBJECT_ID.fullmatch(given) is None:
+    if not is_object_id(given):
         raise InvalidValue(
             f"{given[:_SHOWN]!r} is not a valid ObjectId; it must be 24 hexadecimal digits",
             param=param,

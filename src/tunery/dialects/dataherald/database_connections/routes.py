@@ -6,9 +6,9 @@ from tunery.dialects.answers import answer
 from tunery.dialects.dataherald.database_connections.mapping import to_core, to_wire
 from tunery.dialects.dataherald.database_connections.schemas import DatabaseConnectionRequest
 from tunery.dialects.dataherald.errors import DataheraldRoute, service_errors
-from tunery.dialects.dataherald.fields import read_object_id
 from tunery.dialects.dataherald.patience import patient
 from tunery.dialects.route import caller, services
+from tunery.service.text_to_sql.ids import object_id
 
 router = APIRouter(route_class=DataheraldRoute, tags=["database connections"])
 
@@ -39,6 +39,6 @@ def replace(request: Request, db_connection_id: str, body: DatabaseConnectionReq
     """Describe a connection anew; it is tried out first, and its tables are looked at again."""
     with service_errors(body, otherwise=_FAILED):
         connection = services(request).text_to_sql.connections.replace(
-            caller(request), read_object_id(db_connection_id), to_core(body)
+            caller(request), object_id(db_connection_id, param="db_connection_id"), to_core(body)
         )
     return answer(to_wire(connection))

@@ -1,45 +1,40 @@
 """Database connections on the wire."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated
 
 import msgspec
-from pydantic import Field
 
-from tunery.dialects.dataherald.fields import Body, Metadata, SecretText
-from tunery.dialects.fields import STORABLE, Text
-
-MOST_SCHEMAS = 100
+from tunery.dialects.dataherald.fields import Body, Metadata, Name, Schemas, SecretText
 
 
 class SshSettings(Body):
     """A host to tunnel through."""
 
-    host: Text | None = None
-    username: Text | None = None
+    host: Name | None = None
+    username: Name | None = None
     password: SecretText | None = None
-    port: Text | None = "22"
+    port: Name | None = "22"
     private_key_password: SecretText | None = None
 
 
 class FileStorage(Body):
     """Where the engine would keep large results."""
 
-    name: Text
+    name: Name
     access_key_id: SecretText
     secret_access_key: SecretText
-    region: Text | None = None
-    bucket: Text
+    region: Name | None = None
+    bucket: Name
 
 
 class DatabaseConnectionRequest(Body):
     """A database, as create and replace take it."""
 
-    alias: Annotated[str, Field(max_length=512), STORABLE]
+    alias: Name
     use_ssh: bool = False
     connection_uri: SecretText
-    schemas: Annotated[list[Text], Field(max_length=MOST_SCHEMAS)] | None = None
-    path_to_credentials_file: Text | None = None
+    schemas: Schemas | None = None
+    path_to_credentials_file: Name | None = None
     llm_api_key: SecretText | None = None
     ssh_settings: SshSettings | None = None
     file_storage: FileStorage | None = None

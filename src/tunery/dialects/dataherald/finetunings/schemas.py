@@ -8,17 +8,12 @@ from pydantic import Field, field_validator, model_validator
 
 from tunery.core.errors import InvalidValue
 from tunery.core.text_to_sql import MOST_GOLDEN_RECORDS
-from tunery.dialects.dataherald.fields import Body, Metadata
+from tunery.dialects.dataherald.fields import Body, Metadata, Name, Schemas
 from tunery.dialects.dataherald.finetunings.parameters import from_text
-from tunery.dialects.fields import STORABLE, Text
-
-MOST_SCHEMAS = 100
-_LONGEST_NAME = 512
 
 Status = Literal["validating_files", "queued", "running", "succeeded", "failed", "cancelled"]
 
-Name = Annotated[str, Field(max_length=_LONGEST_NAME), STORABLE]
-GoldenIds = Annotated[list[Text], Field(max_length=MOST_GOLDEN_RECORDS)]
+GoldenIds = Annotated[list[Name], Field(max_length=MOST_GOLDEN_RECORDS)]
 
 
 class BaseLlm(Body):
@@ -26,7 +21,7 @@ class BaseLlm(Body):
 
     model_provider: Name | None = None
     model_name: Name | None = None
-    model_parameters: dict[Text, Text] | None = None
+    model_parameters: dict[Name, Name] | None = None
 
     @field_validator("model_parameters")
     @classmethod
@@ -42,7 +37,7 @@ class FineTuningRequest(Body):
     """The body of a create call."""
 
     db_connection_id: Name
-    schemas: Annotated[list[Name], Field(max_length=MOST_SCHEMAS)] | None = None
+    schemas: Schemas | None = None
     alias: Name | None = None
     base_llm: BaseLlm | None = None
     golden_sqls: GoldenIds | None = None

@@ -7,10 +7,11 @@ from fastapi import APIRouter, Depends, Request, Response
 from tunery.core.pages import NumberedPage
 from tunery.dialects.answers import answer
 from tunery.dialects.dataherald.errors import DataheraldRoute, service_errors
-from tunery.dialects.dataherald.fields import UpdateMetadata, page, read_object_id
+from tunery.dialects.dataherald.fields import UpdateMetadata, page
 from tunery.dialects.dataherald.golden_sqls.mapping import to_core, to_wire
 from tunery.dialects.dataherald.golden_sqls.schemas import Deleted, GoldenSqlRequests
 from tunery.dialects.route import caller, services
+from tunery.service.text_to_sql.ids import object_id
 
 router = APIRouter(route_class=DataheraldRoute, tags=["golden SQLs"])
 
@@ -42,7 +43,7 @@ def list_records(
 def update(request: Request, golden_sql_id: str, body: UpdateMetadata) -> Response:
     """Replace the metadata of a golden SQL."""
     record = services(request).text_to_sql.golden_records.set_metadata(
-        caller(request), read_object_id(golden_sql_id), body.metadata
+        caller(request), object_id(golden_sql_id, param="golden_sql_id"), body.metadata
     )
     return answer(to_wire(record))
 
@@ -51,6 +52,6 @@ def update(request: Request, golden_sql_id: str, body: UpdateMetadata) -> Respon
 def delete(request: Request, golden_sql_id: str) -> Response:
     """Delete a golden SQL; the answer is the same where there is none."""
     services(request).text_to_sql.golden_records.delete(
-        caller(request), read_object_id(golden_sql_id)
+        caller(request), object_id(golden_sql_id, param="golden_sql_id")
     )
     return answer(Deleted())

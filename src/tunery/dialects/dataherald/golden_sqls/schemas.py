@@ -6,12 +6,12 @@ from typing import Annotated
 import msgspec
 from pydantic import Field
 
-from tunery.dialects.dataherald.fields import Body, Metadata, ObjectId
+from tunery.dialects.dataherald.fields import LONGEST_TEXT, Body, Metadata, ObjectId
 from tunery.dialects.fields import STORABLE
 
 MOST_AT_ONCE = 10_000
 
-_Text = Annotated[str, Field(min_length=3, max_length=32_768), STORABLE]
+_Text = Annotated[str, Field(min_length=3, max_length=LONGEST_TEXT), STORABLE]
 
 
 class GoldenSqlRequest(Body):

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from tunery.core.pages import NumberedPage
 from tunery.dialects.answers import answer
 from tunery.dialects.dataherald.errors import DataheraldRoute, service_errors
-from tunery.dialects.dataherald.fields import page, read_object_id
+from tunery.dialects.dataherald.fields import page
 from tunery.dialects.dataherald.instructions.mapping import to_core, to_wire
 from tunery.dialects.dataherald.instructions.schemas import (
     Deleted,
@@ -15,6 +15,7 @@ from tunery.dialects.dataherald.instructions.schemas import (
     UpdateInstruction,
 )
 from tunery.dialects.route import caller, services
+from tunery.service.text_to_sql.ids import object_id
 
 router = APIRouter(route_class=DataheraldRoute, tags=["instructions"])
 
@@ -46,7 +47,10 @@ def list_instructions(
 def replace(request: Request, instruction_id: str, body: UpdateInstruction) -> Response:
     """Replace the words and the metadata of an instruction."""
     instruction = services(request).text_to_sql.instructions.replace(
-        caller(request), read_object_id(instruction_id), body.instruction, body.metadata
+        caller(request),
+        object_id(instruction_id, param="instruction_id"),
+        body.instruction,
+        body.metadata,
     )
     return answer(to_wire(instruction))
 
@@ -55,6 +59,6 @@ def replace(request: Request, instruction_id: str, body: UpdateInstruction) -> R
 def delete(request: Request, instruction_id: str) -> Response:
     """Delete an instruction."""
     services(request).text_to_sql.instructions.delete(
-        caller(request), read_object_id(instruction_id)
+        caller(request), object_id(instruction_id, param="instruction_id")
     )
     return answer(Deleted())

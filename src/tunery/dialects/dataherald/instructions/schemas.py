@@ -6,10 +6,10 @@ from typing import Annotated
 import msgspec
 from pydantic import Field
 
-from tunery.dialects.dataherald.fields import Body, Metadata, ObjectId
+from tunery.dialects.dataherald.fields import LONGEST_TEXT, Body, Metadata, ObjectId
 from tunery.dialects.fields import STORABLE
 
-_Instruction = Annotated[str, Field(min_length=3, max_length=32_768), STORABLE]
+_Instruction = Annotated[str, Field(min_length=3, max_length=LONGEST_TEXT), STORABLE]
 
 
 class InstructionRequest(Body):

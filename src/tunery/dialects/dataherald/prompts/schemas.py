@@ -6,22 +6,16 @@ from typing import Annotated
 import msgspec
 from pydantic import Field
 
-from tunery.dialects.dataherald.fields import Body, Metadata
+from tunery.dialects.dataherald.fields import LONGEST_TEXT, Body, Metadata, Name, Schemas
 from tunery.dialects.fields import STORABLE
-
-MOST_SCHEMAS = 100
-_LONGEST_TEXT = 32_768
-_LONGEST_NAME = 512
-
-Name = Annotated[str, Field(max_length=_LONGEST_NAME), STORABLE]
 
 
 class PromptRequest(Body):
     """A question of a database."""
 
-    text: Annotated[str, Field(min_length=1, max_length=_LONGEST_TEXT), STORABLE]
+    text: Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT), STORABLE]
     db_connection_id: Name
-    schemas: Annotated[list[Name], Field(max_length=MOST_SCHEMAS)] | None = None
+    schemas: Schemas | None = None
     metadata: Metadata | None = None
 
 

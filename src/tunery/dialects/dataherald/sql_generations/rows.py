@@ -9,6 +9,9 @@ from decimal import Decimal
 
 from tunery.core.text_to_sql import Rows
 
+_MOST_DIGITS = 300
+"""Before the point. What has more is beyond the numbers of most readers, and becomes text."""
+
 Plain = None | bool | int | float | str | list["Plain"] | dict[str, "Plain"]
 
 
@@ -59,7 +62,9 @@ def _plain(value: object) -> Plain:
             return str(value)
 
 
-def _number(value: Decimal) -> int | float | None:
+def _number(value: Decimal) -> int | float | str | None:
     if not value.is_finite():
         return None
+    if value.adjusted() > _MOST_DIGITS:
+        return str(value)
     return int(value) if value == value.to_integral_value() else float(value)

@@ -1,16 +1,12 @@
 """SQL generations on the wire."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
-from pydantic import Field
 
-from tunery.dialects.dataherald.fields import Body, Metadata
-from tunery.dialects.dataherald.prompts.schemas import Name, PromptRequest
-from tunery.dialects.fields import STORABLE
-
-_LONGEST_SQL = 32_768
+from tunery.dialects.dataherald.fields import Body, LongText, Metadata, Name
+from tunery.dialects.dataherald.prompts.schemas import PromptRequest
 
 Status = Literal["NONE", "VALID", "INVALID"]
 
@@ -29,7 +25,7 @@ class SqlGenerationRequest(Body):
     low_latency_mode: bool = False
     llm_config: LlmConfig | None = None
     evaluate: bool = False
-    sql: Annotated[str, Field(max_length=_LONGEST_SQL), STORABLE] | None = None
+    sql: LongText | None = None
     metadata: Metadata | None = None
 
 

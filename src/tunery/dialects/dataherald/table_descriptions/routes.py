@@ -10,7 +10,6 @@ from starlette.background import BackgroundTask
 from tunery.core.text_to_sql import TableDescription
 from tunery.dialects.answers import answer
 from tunery.dialects.dataherald.errors import DataheraldRoute, service_errors
-from tunery.dialects.dataherald.fields import is_object_id
 from tunery.dialects.dataherald.patience import patient, scans
 from tunery.dialects.dataherald.table_descriptions.mapping import to_core, to_wire
 from tunery.dialects.dataherald.table_descriptions.schemas import (
@@ -19,6 +18,7 @@ from tunery.dialects.dataherald.table_descriptions.schemas import (
     TableDescriptionRequest,
 )
 from tunery.dialects.route import caller, services
+from tunery.service.text_to_sql.ids import is_object_id
 
 router = APIRouter(route_class=DataheraldRoute, tags=["table descriptions"])
 

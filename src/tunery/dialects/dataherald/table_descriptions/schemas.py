@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 import msgspec
 from pydantic import Field
 
-from tunery.dialects.dataherald.fields import Body, Metadata, ObjectId
-from tunery.dialects.fields import Text
+from tunery.dialects.dataherald.fields import Body, LongText, Metadata, Name, ObjectId
 
 MOST_AT_ONCE = 10_000
+MOST_CATEGORIES = 1000
 
 Status = Literal["NOT_SCANNED", "SYNCHRONIZING", "SCANNED", "DEPRECATED", "FAILED"]
 
@@ -17,26 +17,26 @@ Status = Literal["NOT_SCANNED", "SYNCHRONIZING", "SCANNED", "DEPRECATED", "FAILE
 class ForeignKeyDetail(Body):
     """Where a column points."""
 
-    field_name: Text
-    reference_table: Text
+    field_name: Name
+    reference_table: Name
 
 
 class ColumnDescriptionRequest(Body):
     """What somebody says about a column; what is null stays as it is."""
 
-    name: Text
-    description: Text | None = None
+    name: Name
+    description: LongText | None = None
     is_primary_key: bool | None = None
-    data_type: Text | None = None
+    data_type: Name | None = None
     low_cardinality: bool | None = None
-    categories: list[Text] | None = None
+    categories: Annotated[list[Name], Field(max_length=MOST_CATEGORIES)] | None = None
     foreign_key: ForeignKeyDetail | None = None
 
 
 class TableDescriptionRequest(Body):
     """What somebody says about a table; what is null stays as it is."""
 
-    description: Text | None = None
+    description: LongText | None = None
     columns: Annotated[list[ColumnDescriptionRequest], Field(max_length=MOST_AT_ONCE)] | None = None
     metadata: Metadata | None = None
 
