@@ -247,6 +247,15 @@ def test_rows_of_any_size_are_in_memory_one_at_a_time(
     assert peak < 60_000_000
 
 
+def test_very_long_numbers_count_by_their_digits(databases: CustomerDatabases, uri: str) -> None:
+    many = "select (repeat('9', 60000))::numeric from generate_series(1, 2000)"
+
+    found = databases.run(uri, many, max_rows=2000, timeout_s=60)
+
+    assert found.truncated
+    assert 200 < len(found.rows) < 400
+
+
 def test_a_query_without_rows_still_has_columns(databases: CustomerDatabases, uri: str) -> None:
     found = databases.run(uri, "select 1 as a, 2 as b where false", max_rows=5, timeout_s=5)
 

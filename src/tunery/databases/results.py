@@ -1,6 +1,7 @@
 """Rows of a result, within limits of number and size."""
 
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 
 from tunery.core.text_to_sql import Rows
 
@@ -45,6 +46,7 @@ def _size(value: object) -> int:
     match value:
         case str() | bytes() | bytearray() | memoryview():
             return len(value)
-        case dict() | list() | tuple():
+        case dict() | list() | tuple() | Decimal():
+            # A NUMERIC of PostgreSQL's has up to 131,072 digits before its point.
             return len(str(value))
     return 16

@@ -293,6 +293,12 @@ def test_columns_of_the_same_name_keep_their_values() -> None:
     assert as_objects(rows) == [{"id": 1, "id_2_2": 2, "id_2": 3, "": 4}]
 
 
+def test_numbers_beyond_all_measure_are_text() -> None:
+    rows = Rows(columns=("n",), rows=((Decimal("9" * 5000),), (Decimal("-1.5E+400"),)))
+    assert as_objects(rows) == [{"n": "9" * 5000}, {"n": "-1.5E+400"}]
+    assert as_csv(rows) == f"n\n{'9' * 5000}\n-1.5E+400\n"
+
+
 def error(code: str, message: str, **detail: object) -> dict[str, object]:
     asked = {
         "finetuning_id": None,
