@@ -64,6 +64,7 @@ BAD = [
     ("postgresql://ann:s3cret-word@[::ffff:127.0.0.1]/shop", PLACE),
     ("postgresql://ann:s3cret-word@2130706433/shop", PLACE),
     ("postgresql://ann:s3cret-word@0x7f.1/shop", PLACE),
+    ("postgresql://ann:p@s3cret-word@db.internal/shop", FORM),
     ("postgresql://ann:s3cret-word@db.internal,127.0.0.1/shop", "unknown_host"),
     ("postgresql://ann:s3cret-word@%2Frun%2Flisted/shop", "unknown_host"),
     ("postgresql://ann:s3cret-word@gone.example/shop", "unknown_host"),

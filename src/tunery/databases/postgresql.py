@@ -125,6 +125,9 @@ def postgres_source(url: URL, addresses: Addresses) -> PostgresSource:
     folder = query.pop("host", None) if not url.host else None
     if not url.username:
         raise _invalid("The connection URI names no user.")
+    if url.host and "@" in url.host:
+        # What stands before it is the end of a password, and in no message.
+        raise _invalid("The connection URI has more than one @; one in a password is written %40.")
     database = url.database or url.username
     if "=" in database or "://" in database or "\x00" in f"{database}{url.username}{url.password}":
         raise _invalid("The connection URI names a database, user or password that cannot be.")
