@@ -68,3 +68,5 @@ def test_a_table_is_known_by_its_name_with_or_without_its_schema() -> None:
         assert is_named(sales, [name])
     for name in ("other.orders", "order", "sales"):
         assert not is_named(sales, [name])
+    assert is_named(table("Odd.Orders", text("a")), ["odd.orders"])
+    assert is_named(table("Orders", text("a")), ["main.orders"])

@@ -4,6 +4,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from heapq import heapify, heappop, heappush
 
 from tunery.core.text_to_sql import TableDescription
 
@@ -30,12 +31,9 @@ def words(text: str) -> frozenset[str]:
 def is_named(table: TableDescription, names: Collection[str]) -> bool:
     """Whether `names`, with or without their schemas, are about `table`."""
     plain = table.table_name.lower()
-    full = f"{table.schema_name}.{plain}".lower() if table.schema_name else plain
-    for name in names:
-        schema, _, last = name.lower().rpartition(".")
-        if last == plain and (not schema or not table.schema_name or f"{schema}.{last}" == full):
-            return True
-    return False
+    full = f".{table.schema_name}.{plain}".lower() if table.schema_name else f".{plain}"
+    # A name may have dots in it, or a database before its schema.
+    return any(name == plain or f".{name}".endswith(full) for name in map(str.lower, names))
 
 
 class Relevance:
@@ -61,16 +59,21 @@ class Relevance:
         own = [self._worth(place, asked) for place in range(len(self._tables))]
         top = max(own, default=0.0) + 1.0
         lent = [0.0] * len(own)
-        rest, ranked = set(range(len(own))), []
-        while rest:
-            # Where it stands in the database decides between equals.
-            chosen = max(rest, key=lambda at: (at in known, own[at] + lent[at], -at))
-            rest.remove(chosen)
-            ranked.append(chosen)
-            worth = top if chosen in known else own[chosen] + lent[chosen]
+        # Where it stands in the database decides between equals.
+        waiting = [(at not in known, -worth, at) for at, worth in enumerate(own)]
+        heapify(waiting)
+        ranked: dict[int, None] = {}
+        while waiting:
+            chosen = heappop(waiting)[2]
+            if chosen in ranked:  # it was worth more meanwhile, and came then
+                continue
+            ranked[chosen] = None
+            loan = _NEIGHBOUR * (top if chosen in known else own[chosen] + lent[chosen])
             for other in self._joined[chosen]:
-                lent[other] = max(lent[other], _NEIGHBOUR * worth)
-        return ranked
+                if loan > lent[other]:
+                    lent[other] = loan
+                    heappush(waiting, (other not in known, -(own[other] + loan), other))
+        return list(ranked)
 
     def _worth(self, place: int, asked: Collection[str]) -> float:
         worths = self._worths[place]
@@ -96,12 +99,16 @@ def _worths(table: TableDescription) -> Mapping[str, float]:
 def _joined(tables: Sequence[TableDescription]) -> list[set[int]]:
     """For each table the places of those that it points to and that point to it."""
     joined: list[set[int]] = [set() for _ in tables]
+    by_name: dict[str, list[int]] = {}
+    for place, table in enumerate(tables):
+        by_name.setdefault(table.table_name.lower(), []).append(place)
     for place, table in enumerate(tables):
         targets = [c.foreign_key.reference_table for c in table.columns if c.foreign_key]
-        for other, target in enumerate(tables):
-            if other != place and is_named(target, targets):
-                joined[place].add(other)
-                joined[other].add(place)
+        for target in targets:
+            for other in by_name.get(target.lower().rpartition(".")[2], ()):
+                if other != place and is_named(tables[other], [target]):
+                    joined[place].add(other)
+                    joined[other].add(place)
     return joined
 
 
