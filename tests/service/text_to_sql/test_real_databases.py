@@ -1,7 +1,6 @@
 """The whole way over real databases: connected to, scanned, and nothing secret left on disk."""
 
 import sqlite3
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -49,14 +48,6 @@ class Real:
     golden_records: GoldenRecords
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Postgres]:
-    with tempfile.TemporaryDirectory(prefix="tunery-postgres-") as folder:
-        started = Postgres(Path(folder) / "data")
-        yield started
-        started.stop()
-
-
 @pytest.fixture(params=["sqlite", "postgres"])
 def uri(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The shop in a real database."""
@@ -65,7 +56,7 @@ def uri(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
             shop.executescript(SHOP)
         yield "sqlite:///shop.db"
         return
-    running: Postgres = request.getfixturevalue("server")
+    running: Postgres = request.getfixturevalue("postgres_server")
     with running.database() as url:
         with psycopg.connect(url) as shop:
             shop.execute(SHOP)
