@@ -100,6 +100,18 @@ def test_a_setting_that_cannot_be_is_named(
     assert "port" in ended.err
 
 
+def test_a_table_in_a_variable_that_is_no_json_is_named(
+    tunery: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TUNERY_ACCOUNTS", '{"secret-name": ')
+    ended = tunery("jobs", "list")
+    assert ended.code == 2
+    assert "accounts" in ended.err
+    assert "JSON" in ended.err
+    assert "Traceback" not in ended.err
+    assert "secret-name" not in ended.err
+
+
 def test_a_broken_tunery_toml_is_named(tunery: CommandLine, tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "tunery.toml").write_text("port = = 3\n")

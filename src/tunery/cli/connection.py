@@ -6,6 +6,7 @@ from tomllib import TOMLDecodeError
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from tunery.cli.client import Client, is_loopback
 from tunery.cli.failure import ExitCode, Failure
@@ -31,7 +32,7 @@ def read_settings(**chosen: object) -> Settings:
     given: dict[str, Any] = {name: value for name, value in chosen.items() if value is not None}
     try:
         return Settings(**given)
-    except (ValidationError, TOMLDecodeError) as error:
+    except (ValidationError, TOMLDecodeError, SettingsError) as error:
         raise Failure(
             f"The settings cannot be used: {_faults(error)}.",
             next_step="Mend the TUNERY_… variable, the switch or the line in tunery.toml.",
@@ -39,9 +40,12 @@ def read_settings(**chosen: object) -> Settings:
         ) from error
 
 
-def _faults(error: ValidationError | TOMLDecodeError) -> str:
+def _faults(error: ValidationError | TOMLDecodeError | SettingsError) -> str:
     if isinstance(error, TOMLDecodeError):
         return f"tunery.toml: {error}"
+    if isinstance(error, SettingsError):
+        # A table in a variable. What it holds is not repeated: some of it may be secret.
+        return f"{error}, which is to be JSON: {error.__cause__}"
     return "; ".join(
         f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()
     )
