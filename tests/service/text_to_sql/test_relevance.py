@@ -1,5 +1,8 @@
 """Which tables a question is about."""
 
+import time
+from dataclasses import replace
+
 import pytest
 
 from tests.service.text_to_sql.shop import SHOP, table, text
@@ -30,6 +33,16 @@ def test_the_table_that_shares_the_most_words_comes_first(question: str, first: 
 def test_what_a_table_is_joined_to_comes_before_strangers() -> None:
     assert ranked("What is the price?")[:2] == ["products", "order_lines"]
     assert ranked("Which town?")[:2] == ["customers", "orders"]
+
+
+def test_a_database_of_thousands_of_tables_is_searched_at_once() -> None:
+    tables = [
+        replace(SHOP[at % len(SHOP)], table_name=f"{SHOP[at % len(SHOP)].table_name}_{at}")
+        for at in range(3000)
+    ]
+    began = time.process_time()
+    assert len(Relevance(tables).ranked("Which customers live in the town of Oslo?")) == 3000
+    assert time.process_time() - began < 2.0
 
 
 def test_known_tables_come_before_all_others() -> None:
