@@ -11,6 +11,7 @@ from tests.service.text_to_sql.shop import CONNECTION
 from tunery.core.errors import NotFound, QueryFailed, Unavailable
 from tunery.core.job import FineTuningJob
 from tunery.core.progress import Evaluated, Score
+from tunery.service.text_to_sql import exam
 
 
 @pytest.fixture
@@ -127,6 +128,18 @@ def test_an_exam_stops_once_nobody_wants_it(goldsmith: Goldsmith) -> None:
             job, ADAPTER, wanted=lambda: not goldsmith.generator.asked, tell=lambda _: None
         )
     assert len(goldsmith.generator.asked) <= 8
+    never.set()
+
+
+def test_an_exam_that_takes_too_long_is_given_up(
+    goldsmith: Goldsmith, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = built(goldsmith)
+    never = threading.Event()
+    goldsmith.generator.before = never.wait
+    monkeypatch.setattr(exam, "LONGEST_S", 0.1)
+    with pytest.raises(Unavailable, match=r"^it was not done within .* minutes\.$"):
+        examined(goldsmith, job)
     never.set()
 
 

@@ -3,9 +3,11 @@
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from time import monotonic
 
 import msgspec
 
+from tunery.core.errors import Unavailable
 from tunery.core.job import FineTuningJob
 from tunery.core.models import BaseModel
 from tunery.core.ports import Blobs, Catalog, Shelves
@@ -19,6 +21,8 @@ from tunery.service.text_to_sql.side_by_side import aside, side_by_side
 from tunery.service.text_to_sql.training_set import source_of
 from tunery.service.text_to_sql.writer import SqlWriter
 
+LONGEST_S = 1800.0
+"""An exam takes no longer: other jobs wait for the slot."""
 _ASKED_AT_ONCE = 8
 _TOLD_EVERY = 10
 """So many answers, and the job's owner is told how far it is."""
@@ -75,10 +79,11 @@ class SqlExaminer:
         Raises:
             NotFound: the connection is gone.
             QueryFailed: golden SQL runs no longer.
-            Unavailable: no answers can be had now, or `wanted` says no.
+            Unavailable: no answers can be had now, `wanted` says no, or it takes too long.
         """
         if job.validation_file is None:
             return None
+        wanted = _in_time(wanted)
         connection_id = source_of(job).db_connection_id
         connection = self._store.connections.get(job.project_id, connection_id)
         marking = Marking(connection, self._databases)
@@ -139,3 +144,15 @@ class SqlExaminer:
         lengths = self._questions.lengths(base)
         lengths.learn(each.sql for each in asked)
         return min(LONGEST_ANSWER, 2 * max(lengths[each.sql] for each in asked))
+
+
+def _in_time(wanted: Callable[[], bool]) -> Callable[[], bool]:
+    """`wanted`, which raises `Unavailable` once an exam has taken too long."""
+    ends = monotonic() + LONGEST_S
+
+    def wanted_in_time() -> bool:
+        if monotonic() > ends:
+            raise Unavailable(f"it was not done within {LONGEST_S / 60:g} minutes.")
+        return wanted()
+
+    return wanted_in_time
