@@ -26,6 +26,8 @@ _CATALOG = "pg_catalog"
 _BEGINNINGS = frozenset({"select", "with", "values", "("})
 _QUERIES = (exp.Select, exp.SetOperation, exp.Values, exp.Subquery)
 _EFFECTS = (exp.DDL, exp.DML, exp.Command, exp.Drop, exp.Alter, exp.Set, exp.Into, exp.Lock)
+_PLAIN = (exp.Literal, exp.DPipe, exp.Paren, exp.Chr)
+_MOST_TRIMMED = 200
 _QUOTES = frozenset(
     {
         TokenType.STRING,
@@ -74,6 +76,8 @@ def check_query(sql: str, dialect: str) -> None:
     for node in statement.walk():
         if isinstance(node, _EFFECTS):
             raise _not_read_only(f"It holds {_named(node)}.")
+        if dialect == "sqlite":
+            _check_trim(node)
 
 
 @_bounded
@@ -202,6 +206,19 @@ def _check_name(name: str, before: Sequence[str], sign: str, dialect: str) -> No
             f"It calls {name}, which does more than compute, or reaches beyond the database's "
             "tables."
         )
+
+
+def _check_trim(node: exp.Expr) -> None:
+    """Refuse characters to trim that are not said outright, and few.
+
+    SQLite looks through all of them for each character of the text, and nothing stops it.
+    """
+    characters = node.args.get("expression") if isinstance(node, (exp.Trim, exp.Unhex)) else None
+    if characters is None:
+        return
+    is_plain = all(isinstance(each, _PLAIN) for each in characters.walk())
+    if not is_plain or len(characters.sql()) > _MOST_TRIMMED:
+        raise _invalid(f"What is trimmed must be a text of at most {_MOST_TRIMMED} characters.")
 
 
 def _named(node: exp.Expr) -> str:
