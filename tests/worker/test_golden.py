@@ -92,6 +92,17 @@ def test_golden_sql_that_fails_fails_the_job_in_its_own_words(tmp_path: Path) ->
     assert "no such column: nam" in job.error.message
 
 
+def test_what_nobody_foresaw_is_told_without_its_inside(tmp_path: Path) -> None:
+    bench = a_bench(tmp_path)
+    bench.training_sets.failures.append(OSError(13, "Permission denied", "/srv/blobs/files"))
+    with working(bench):
+        job = bench.wait(bench.add(new_sql_job()), JobStatus.SUCCEEDED)
+
+    said = "\n".join(bench.messages(job))
+    assert "It failed (PermissionError). The server's log says more." in said
+    assert "/srv/blobs" not in said
+
+
 def test_what_fails_between_build_and_reading_is_done_again_from_the_start(
     tmp_path: Path,
 ) -> None:

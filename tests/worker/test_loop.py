@@ -217,7 +217,7 @@ def test_an_engine_that_fails_at_a_validation_fails_the_job_after_three_more_tri
         job = bench.wait(bench.add(), JobStatus.FAILED)
 
     assert job.error is not None
-    assert "no process can be started" in job.error.message
+    assert "It failed (OSError). The server's log says more." in job.error.message
 
 
 def test_a_full_disk_at_the_end_is_said_in_the_events_and_tried_again(

@@ -80,9 +80,12 @@ class Validation:
 
 
 def death(run: Run, error: Exception) -> Died:
-    """For the handler of `error`: the job goes on as after the death of a trainer."""
+    """For the handler of `error`: the job goes on as after the death of a trainer.
+
+    What nobody foresaw may name places of this machine, or hold what somebody's data says.
+    """
     logger.exception("the engine of %s failed", run.job.id)
-    return Died(message=f"{type(error).__name__}: {error}")
+    return Died(message=f"It failed ({type(error).__name__}). The server's log says more")
 
 
 def _warnings(job: FineTuningJob, report: Preflight) -> list[NewEvent]:
