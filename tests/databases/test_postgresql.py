@@ -234,7 +234,7 @@ def test_rows_of_any_size_are_in_memory_one_at_a_time(
     try:
         found = databases.run(
             uri,
-            "select repeat('a', 8000000) from generate_series(1, 30)",
+            "select repeat('a', 8000000) from generate_series(1, 12)",
             max_rows=100,
             timeout_s=60,
         )
@@ -242,9 +242,19 @@ def test_rows_of_any_size_are_in_memory_one_at_a_time(
     finally:
         tracemalloc.stop()
 
-    assert len(found.rows) == 30
+    assert len(found.rows) == 12
     assert found.truncated
     assert peak < 60_000_000
+
+
+def test_a_server_that_would_fill_the_memory_is_hung_up_on(
+    databases: CustomerDatabases, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgresql, "_MOST_BYTES", 8 * 1024**2)
+    monkeypatch.setattr(postgresql, "_LOOK_S", 0.001)
+
+    with pytest.raises(QueryFailed, match="sent more than 8 MiB"):
+        databases.run(uri, "select repeat('a', 100000000)", max_rows=1, timeout_s=60)
 
 
 def test_very_long_numbers_count_by_their_digits(databases: CustomerDatabases, uri: str) -> None:

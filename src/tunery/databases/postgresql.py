@@ -2,7 +2,10 @@
 
 import os
 import socket
+import struct
+import sys
 import threading
+import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -24,6 +27,11 @@ _CONNECT_S = 10
 _LOCK_S = 5.0
 _GRACE_S = 3.0
 """How long after the database should have ended a statement we hang up."""
+_LOOK_S = 0.05
+_MOST_BYTES = 128 * 1024**2
+"""From one connection. A message of PostgreSQL's may have 2 GiB, and libpq makes room for it."""
+_BEFORE_RECEIVED = "=8B24I3Q"
+"""What stands before the number of bytes received in Linux's `struct tcp_info`."""
 _MOST_ADDRESSES = 4
 _SSL_MODES = frozenset({"disable", "allow", "prefer", "require", "verify-ca", "verify-full"})
 _OPTIONS: Mapping[str, frozenset[str] | None] = {
@@ -57,7 +65,7 @@ class PostgresSource:
 
         Its limits hold for the transaction alone: behind a pooler the session is not ours.
         """
-        watch = _Watch(timeout_s + _GRACE_S)
+        watch = _Watch(timeout_s)
         with ExitStack() as ends:
             ends.callback(watch.end)
             engine = create_engine(
@@ -73,10 +81,8 @@ class PostgresSource:
                     self.limit(connection, timeout_s)
                     yield connection
             except DBAPIError:
-                if watch.hung_up:
-                    raise QueryFailed(
-                        f"The database did not answer within {timeout_s:g} seconds."
-                    ) from None
+                if watch.why is not None:
+                    raise QueryFailed(watch.why) from None
                 raise
 
     @contextmanager
@@ -211,32 +217,50 @@ def _connected(where: Mapping[str, object]) -> "psycopg.Connection":
 
 
 class _Watch:
-    """Hangs up on a server that keeps us waiting, whatever it was told about time."""
+    """Hangs up on a server that keeps us waiting, or would fill our memory."""
 
-    def __init__(self, after_s: float) -> None:
-        self.hung_up = False
-        self._timer = threading.Timer(after_s, self._hang_up)
-        self._timer.daemon = True
+    def __init__(self, timeout_s: float) -> None:
+        self.why: str | None = None
+        """Why it hung up, if it did."""
+        self._timeout_s = timeout_s
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
         self._socket: socket.socket | None = None
 
     def over(self, connection: "psycopg.Connection") -> "psycopg.Connection":
         """Begin to watch `connection`."""
         # Its own handle: the number of a closed one may belong to somebody else by then.
         self._socket = socket.socket(fileno=os.dup(connection.fileno()))
-        self._timer.start()
+        self._thread.start()
         return connection
 
     def end(self) -> None:
         """Watch no longer."""
-        self._timer.cancel()
+        self._is_over.set()
         if self._socket is not None:
+            self._thread.join()
             self._socket.close()
 
-    def _hang_up(self) -> None:
-        self.hung_up = True
-        with suppress(OSError):
-            assert self._socket is not None
-            self._socket.shutdown(socket.SHUT_RDWR)
+    def _look(self) -> None:
+        assert self._socket is not None
+        until = time.monotonic() + self._timeout_s + _GRACE_S
+        while self.why is None and not self._is_over.wait(_LOOK_S):
+            if time.monotonic() > until:
+                self.why = f"The database did not answer within {self._timeout_s:g} seconds."
+            elif _n_received(self._socket) > _MOST_BYTES:
+                self.why = f"The database sent more than {_MOST_BYTES // 1024**2} MiB."
+        if self.why is not None:
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+
+def _n_received(connection: socket.socket) -> int:
+    """How many bytes came in; 0 where the system does not say (anything but TCP on Linux)."""
+    if connection.family == socket.AF_UNIX or not hasattr(socket, "TCP_INFO"):
+        return 0
+    place = struct.calcsize(_BEFORE_RECEIVED)
+    info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, place + 8)
+    return int.from_bytes(info[place:], sys.byteorder)
 
 
 def _keep(context: ExceptionContext) -> None:
