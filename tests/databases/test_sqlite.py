@@ -1,6 +1,8 @@
 """What only SQLite does."""
 
+import os
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -60,6 +62,48 @@ def test_a_value_that_would_fill_the_memory_is_not_made(
         run(databases, sql)
 
 
+def test_a_value_that_is_too_long_for_a_query_is_still_scanned(
+    databases: CustomerDatabases, folder: Path
+) -> None:
+    with closing(sqlite3.connect(folder / "shop.db")) as client, client:
+        client.execute("create table long (a text)")
+        client.execute("insert into long values (replace(hex(zeroblob(1000000)), '0', 'a'))")
+
+    assert databases.scan(SHOP, schema=None, table="long").examples == ({"a": "a" * 200 + "…"},)
+    with pytest.raises(QueryFailed, match="too big"):
+        run(databases, "select a from long")
+
+
+def test_the_clock_is_looked_at_between_costly_calls(databases: CustomerDatabases) -> None:
+    counted = "with recursive n(i) as (select 1 union all select i + 1 from n where i < 9999)"
+    long = "replace(hex(zeroblob(400000 + i)), '0', 'a')"
+    began = time.monotonic()
+
+    with pytest.raises(QueryFailed, match=r"longer than 0\.2 seconds"):
+        databases.run(
+            SHOP, f"{counted} select sum(length({long})) from n", max_rows=1, timeout_s=0.2
+        )
+
+    assert time.monotonic() - began < 3
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+def test_a_file_with_a_log_is_read_and_nothing_left_beside_it(
+    databases: CustomerDatabases, folder: Path, is_open: bool
+) -> None:
+    writer = sqlite3.connect(folder / "logged.db", isolation_level=None)
+    writer.executescript("pragma journal_mode = wal; create table t (a); insert into t values (1)")
+    if not is_open:
+        writer.close()
+    before = sorted(folder.iterdir())
+
+    assert run(databases, "select a from t", "sqlite:///logged.db") == ((1,),)
+    assert databases.tables("sqlite:///logged.db") == [(None, "t")]
+
+    assert sorted(folder.iterdir()) == before
+    writer.close()
+
+
 def test_a_view_calls_no_function_that_a_query_could_not(
     databases: CustomerDatabases, folder: Path
 ) -> None:
@@ -80,6 +124,15 @@ def test_a_link_that_leads_out_of_the_folder_is_not_followed(
     for name in ("link.db", "up/secret.db", "loop/x.db"):
         with pytest.raises((InvalidValue, QueryFailed)):
             run(databases, "select 1", f"sqlite:///{name}")
+
+
+def test_what_is_no_file_is_not_waited_for(databases: CustomerDatabases, folder: Path) -> None:
+    os.mkfifo(folder / "pipe.db")
+    (folder / "sub.db").mkdir()
+
+    for name in ("pipe.db", "sub.db"):
+        with pytest.raises(InvalidValue, match="names no file"):
+            databases.tables(f"sqlite:///{name}")
 
 
 def test_a_link_within_the_folder_is_followed(databases: CustomerDatabases, folder: Path) -> None:

@@ -17,12 +17,22 @@ from sqlalchemy.pool import NullPool
 from tunery.core.errors import InvalidValue, QueryFailed
 from tunery.databases.source import Purpose, Result
 
-_LONGEST_VALUE_BYTES = 16 * 1024**2
-"""SQLite makes and reads no longer text or blob for us."""
+_LONGEST_VALUE_BYTES = {Purpose.QUERY: 1024**2, Purpose.CATALOG: 16 * 1024**2}
+"""SQLite makes and reads no longer text or blob for us.
+
+Some of its functions take time with the square of the length, and nothing stops them on the way.
+"""
 _LONGEST_PATTERN = 1000
 """A LIKE takes time with the power of the wildcards in its pattern."""
-_STEPS = 10_000
-"""So many instructions of SQLite's machine pass between two looks at the clock."""
+_STEPS = 200
+"""So many instructions of SQLite's machine pass between two looks at the clock.
+
+One of them may call a function that takes a second; fewer make queries slower.
+"""
+
+_WRITE_VERSION = 18
+_LOGGED = b"\x02\x02"
+"""What a file with a write-ahead log has at that place of its header, for writers and readers."""
 
 _READS = frozenset(
     {
@@ -70,7 +80,9 @@ class SqliteSource:
             try:
                 with engine.connect() as connection:
                     # After SQLAlchemy's own first look, which asks for more.
-                    _raw(connection).set_authorizer(_authorizer(purpose))
+                    raw = _raw(connection)
+                    raw.set_authorizer(_authorizer(purpose))
+                    raw.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_VALUE_BYTES[purpose])
                     self.limit(connection, timeout_s)
                     yield connection
             except DBAPIError:
@@ -93,10 +105,13 @@ class SqliteSource:
         _raw(connection).set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)
 
     def _opened(self) -> sqlite3.Connection:
+        options = "mode=ro&immutable=1" if _is_at_rest(self.path) else "mode=ro"
         raw = sqlite3.connect(
-            f"file:{quote(str(self.path))}?mode=ro", uri=True, timeout=5.0, check_same_thread=False
+            f"file:{quote(str(self.path))}?{options}",
+            uri=True,
+            timeout=5.0,
+            check_same_thread=False,
         )
-        raw.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_VALUE_BYTES)
         raw.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
         raw.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, _LONGEST_PATTERN)
         raw.text_factory = lambda text: text.decode(errors="replace")
@@ -130,15 +145,32 @@ def _within(folder: Path, name: str) -> Path:
     home = folder.resolve()
     try:
         path = (home / name).resolve()
+        # Who opens a pipe waits until somebody writes into it.
+        is_odd = path.exists() and not path.is_file()
     except (OSError, RuntimeError, ValueError):
-        path = home
-    if path == home or not path.is_relative_to(home):
+        path, is_odd = home, True
+    if is_odd or not path.is_relative_to(home):
         raise _invalid(
             "The connection URI names no file within the folder of SQLite files of this server "
             "(TUNERY_SQLITE_FOLDER).",
             code="host_not_allowed",
         )
     return path
+
+
+def _is_at_rest(path: Path) -> bool:
+    """Whether `path` has a write-ahead log, and nobody has it open.
+
+    Whoever opens it then makes files beside it, readers too; and what we made would be ours, so
+    that its owner could not write any more.
+    """
+    if path.with_name(f"{path.name}-wal").exists():
+        return False
+    try:
+        with path.open("rb") as file:
+            return file.read(20)[_WRITE_VERSION:] == _LOGGED
+    except OSError:
+        return False
 
 
 def _authorizer(purpose: Purpose) -> Callable[..., int]:
