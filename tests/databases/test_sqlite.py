@@ -10,6 +10,7 @@ import pytest
 
 from tunery.addresses import Addresses
 from tunery.core.errors import InvalidValue, QueryFailed
+from tunery.core.text_to_sql import ForeignKey
 from tunery.databases import customers
 from tunery.databases.customers import CustomerDatabases
 
@@ -26,6 +27,8 @@ def run(databases: CustomerDatabases, sql: str, uri: str = SHOP) -> object:
         "attach 'other.db' as other",
         "attach ':memory:' as other",
         "pragma query_only = off",
+        "update sqlite_master set sql = ''",
+        "delete from sqlite_master",
         "pragma table_info(customers)",
         "select * from pragma_database_list",
         "vacuum into 'copy.db'",
@@ -177,6 +180,27 @@ def test_a_folder_that_is_none_is_refused_before_anything_starts(tmp_path: Path)
 
 def test_broken_text_is_read_as_far_as_it_goes(databases: CustomerDatabases) -> None:
     assert run(databases, "select cast(x'61ff62' as text)") == (("a\ufffdb",),)
+
+
+def test_a_key_that_points_nowhere_is_left_out(databases: CustomerDatabases, folder: Path) -> None:
+    with closing(sqlite3.connect(folder / "shop.db")) as client:
+        client.execute("create table keyless (a)")
+        client.execute("create table t (a references keyless, b references nowhere (c))")
+
+    scanned = databases.scan(SHOP, schema=None, table="t")
+
+    assert scanned.columns[0].foreign_key is None
+    assert scanned.columns[1].foreign_key == ForeignKey(field_name="c", reference_table="nowhere")
+
+
+def test_virtual_tables_are_read(databases: CustomerDatabases, folder: Path) -> None:
+    with closing(sqlite3.connect(folder / "shop.db")) as client, client:
+        client.execute("create virtual table notes using fts5 (body)")
+        client.execute("insert into notes values ('a red box')")
+
+    assert run(databases, "select body from notes where notes match 'red'") == (("a red box",),)
+    assert run(databases, "select value from json_each('[1, 2]')") == ((1,), (2,))
+    assert databases.scan(SHOP, schema=None, table="notes").examples == ({"body": "a red box"},)
 
 
 def test_a_long_column_goes_without_categories(databases: CustomerDatabases, folder: Path) -> None:

@@ -158,7 +158,9 @@ def _reflected(
     if keys:
         table.append_constraint(PrimaryKeyConstraint(*(table.c[key] for key in keys)))
     for foreign in inspector.get_foreign_keys(name, schema):
-        table.append_constraint(_foreign_key(table, foreign))
+        # SQLite takes a key that points to a table without one.
+        if len(foreign["referred_columns"]) == len(foreign["constrained_columns"]):
+            table.append_constraint(_foreign_key(table, foreign))
     return table
 
 
