@@ -158,6 +158,13 @@ def test_a_query_that_fails_says_so_in_the_databases_words(
     assert failed.value.__suppress_context__
 
 
+def test_what_a_database_says_steers_no_terminal(databases: CustomerDatabases, shop: str) -> None:
+    with pytest.raises(QueryFailed, match="red") as failed:
+        databases.run(shop, 'select * from "\x1b[31mred"', max_rows=1, timeout_s=5)
+
+    assert failed.value.message.isprintable()
+
+
 ENDLESS = "with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n"
 
 

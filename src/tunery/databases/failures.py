@@ -21,7 +21,7 @@ def in_its_own_words() -> Iterator[None]:
     except NoSuchTableError as error:
         raise QueryFailed(f"There is no table {error}.") from None
     except DBAPIError as error:
-        raise QueryFailed(_words(error)[:_LONGEST]) from None
+        raise QueryFailed(_printable(_words(error)[:_LONGEST])) from None
     except SQLAlchemyError as error:
         raise QueryFailed(f"The database cannot be read: {type(error).__name__}.") from None
     except UnicodeError:
@@ -38,3 +38,8 @@ def _words(error: DBAPIError) -> str:
     lines = str(said).strip().splitlines() or [type(said).__name__]
     # Of libpq's `connection to server at …, port … failed: FATAL:  …` only what the server said.
     return lines[0].rpartition("failed: ")[2].removeprefix("FATAL:").strip()
+
+
+def _printable(text: str) -> str:
+    """`text` without what would steer the terminal that it is shown on."""
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
