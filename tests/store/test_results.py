@@ -168,6 +168,21 @@ def test_tuned_models_are_listed_newest_first(store: Store) -> None:
     assert list(store.models("theirs")) == []
 
 
+def test_a_model_is_found_by_its_job_while_it_is_there(store: Store) -> None:
+    run = running(store)
+    with pytest.raises(NotFound, match=run.job.id):
+        store.model_of("ours", run.job.id)
+    store.apply(run.lease, [FINISHED])
+    [model] = store.models("ours")
+    store.delete_job("ours", run.job.id, NewEvent(message="Deleted"))
+    assert store.model_of("ours", run.job.id) == model
+    with pytest.raises(NotFound):
+        store.model_of("theirs", run.job.id)
+    store.delete_model("ours", model.name)
+    with pytest.raises(NotFound):
+        store.model_of("ours", run.job.id)
+
+
 def test_a_deleted_model_and_its_checkpoints_are_unknown(store: Store) -> None:
     run = running(store)
     store.apply(run.lease, [saved(1), saved(2), FINISHED])

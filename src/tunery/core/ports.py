@@ -269,6 +269,9 @@ class JobStore(Protocol):
     def model(self, project_id: str, name: str) -> FineTunedModel:
         """One tuned model; NotFound where the project has none."""
 
+    def model_of(self, project_id: str, job_id: str) -> FineTunedModel:
+        """The tuned model that a job made, also once the job is deleted; NotFound as `model`."""
+
     def delete_model(self, project_id: str, name: str) -> FineTunedModel:
         """Make a tuned model and its checkpoints unknown; NotFound where the project has none."""
 

@@ -103,11 +103,13 @@ class Deployments:
 
     def _own(self, caller: Caller, deployment_id: str) -> Deployment | None:
         """The deployment that a tuned model has by itself."""
+        if not deployment_id.startswith(_PREFIX):
+            return None
         job_id = _JOB_PREFIX + deployment_id.removeprefix(_PREFIX)
-        for model in self._models.tuned(caller):
-            if model.job_id == job_id and deployment_id.startswith(_PREFIX):
-                return _own(caller, model)
-        return None
+        try:
+            return _own(caller, self._models.made_by(caller, job_id))
+        except NotFound:
+            return None
 
     def _asked_for(self, caller: Caller, deployment_id: str) -> Deployment | None:
         """One that was made, if its model is still there."""

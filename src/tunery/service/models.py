@@ -56,11 +56,12 @@ class Models:
     def list(self, caller: Caller) -> Sequence[ListedModel]:
         """Every base model, then the project's tuned models, newest first."""
         bases = [_base(model, model.name) for model in self._catalog.models()]
-        return [*bases, *self.tuned(caller)]
+        tuned = self._store.models(caller.project_id)
+        return [*bases, *(_tuned(model, caller) for model in tuned)]
 
-    def tuned(self, caller: Caller) -> Sequence[ListedModel]:
-        """The project's tuned models, newest first."""
-        return [_tuned(model, caller) for model in self._store.models(caller.project_id)]
+    def made_by(self, caller: Caller, job_id: str) -> ListedModel:
+        """The tuned model that a job made, also once the job is deleted; NotFound as `get`."""
+        return _tuned(self._store.model_of(caller.project_id, job_id), caller)
 
     def get(self, caller: Caller, name: str) -> ListedModel:
         """The base, tuned or checkpoint model `name`, or the one that this alias means.

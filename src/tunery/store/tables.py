@@ -301,6 +301,7 @@ models = Table(
     _required("created_by_type"),
     Index("ix_models_project", "project_id", "sequence"),
     Index("ix_models_name", "project_id", "name"),
+    Index("ix_models_job", "project_id", "job_id"),
 )
 
 idempotency = Table(

@@ -35,6 +35,13 @@ class MemoryModels(Part):
                 return model
         raise NotFound("model", name)
 
+    def model_of(self, project_id: str, job_id: str) -> FineTunedModel:
+        """The tuned model that a job made, also once the job is deleted; NotFound as `model`."""
+        for model in self.models(project_id):
+            if model.job_id == job_id:
+                return model
+        raise NotFound("model", job_id)
+
     def delete_model(self, project_id: str, name: str) -> FineTunedModel:
         """Make a tuned model and its checkpoints unknown; NotFound where the project has none."""
         with self._state.lock:

@@ -33,6 +33,14 @@ class SqlModels(Part):
             raise NotFound("model", name)
         return rows.model(row)
 
+    def model_of(self, project_id: str, job_id: str) -> FineTunedModel:
+        """The tuned model that a job made, also once the job is deleted; NotFound as `model`."""
+        which = {"project_id": project_id, "job_id": job_id}
+        row = self._database.one(statements.MODEL_OF_JOB, which)
+        if row is None:
+            raise NotFound("model", job_id)
+        return rows.model(row)
+
     def delete_model(self, project_id: str, name: str) -> FineTunedModel:
         """Make a tuned model and its checkpoints unknown; NotFound where the project has none."""
 

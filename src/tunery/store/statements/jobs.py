@@ -180,5 +180,8 @@ _MODEL = (
     .order_by(models.c.sequence.desc())
 )
 MODEL = Query(_MODEL)
+MODEL_OF_JOB = Query(
+    select(*MODEL_COLUMNS).where(given(models.c.project_id), given(models.c.job_id))
+)
 LOCK_MODEL = Query(_MODEL.with_for_update())
 DELETE_MODEL = Query(delete(models).where(given(models.c.project_id), given(models.c.job_id)))

@@ -49,10 +49,12 @@ def upgrade() -> None:
     _index("ix_jobs_connection", "jobs", connected, _CONNECTED)
     counted = ["project_id", "purpose", "sequence", "expires_at_us", "deleted_at_us"]
     _index("ix_files_purpose", "files", counted, _NOT_DELETED)
+    op.create_index("ix_models_job", "models", ["project_id", "job_id"])
 
 
 def downgrade() -> None:
     """Take the indexes and columns away; deleted jobs are known again."""
+    op.drop_index("ix_models_job", "models")
     op.drop_index("ix_files_purpose", "files")
     op.drop_index("ix_jobs_connection", "jobs")
     for index in _OF_ALL_JOBS:
