@@ -11,9 +11,10 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from scripts.reference import api, commands, settings
-from tunery.app import build, create_app
+from tunery.app import create_app
 from tunery.cli.__main__ import app as command_line
 from tunery.settings import Settings
+from tunery.wiring import build
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 

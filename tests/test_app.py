@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from tunery.app import build, create_app
+from tunery.app import create_app
 from tunery.core.errors import InvalidValue
 from tunery.engines.process import LocalEngine
 from tunery.settings import Account, Settings
+from tunery.wiring import build
 
 
 def test_a_home_that_is_made_is_its_owners_alone(tmp_path: Path) -> None:

@@ -39,19 +39,9 @@ from tunery.service.jobs import Jobs
 from tunery.service.keys import Keys
 from tunery.service.models import Models
 from tunery.service.routing import Routing
-from tunery.service.services import Services, TextToSql
-from tunery.service.text_to_sql.attempts import Attempts
-from tunery.service.text_to_sql.connected import ConnectedDatabases
-from tunery.service.text_to_sql.connections import Connections
-from tunery.service.text_to_sql.finetunings import Finetunings
-from tunery.service.text_to_sql.golden_records import GoldenRecords
-from tunery.service.text_to_sql.instructions import Instructions
-from tunery.service.text_to_sql.prompts import Prompts
-from tunery.service.text_to_sql.questions import Questions
-from tunery.service.text_to_sql.sql_generations import SqlGenerations
-from tunery.service.text_to_sql.tables import Tables
-from tunery.service.text_to_sql.writer import SqlWriter
+from tunery.service.services import Services
 from tunery.store.memory import MemoryStore
+from tunery.wiring import text_to_sql
 
 REPORT = Preflight(
     format="chat",
@@ -177,6 +167,7 @@ def make_world(folder: Path) -> World:
         wake=lambda: None,
         routing=routing,
     )
+    asking = text_to_sql.put_together(HidingSealer(), databases, store, blobs, generator, clock)
     services = Services(
         keys=Keys(store, clock),
         files=Files(store, blobs, clock, max_file_bytes=1_000_000),
@@ -186,7 +177,9 @@ def make_world(folder: Path) -> World:
         routing=routing,
         generation=Generation(models, blobs, generator),
         health=Health(store, engines),
-        text_to_sql=_text_to_sql(store, databases, blobs, generator, jobs, models, clock),
+        text_to_sql=text_to_sql.use_cases(
+            asking, store, jobs, models, clock, text_model="tiny-chat"
+        ),
         reads_in_place=True,
     )
     app = FastAPI(redirect_slashes=False)
@@ -201,43 +194,4 @@ def make_world(folder: Path) -> World:
         databases=databases,
         services=services,
         app=app,
-    )
-
-
-def _text_to_sql(
-    store: MemoryStore,
-    databases: ScriptedDatabases,
-    blobs: FolderBlobs,
-    generator: ScriptedGenerator,
-    jobs: Jobs,
-    models: Models,
-    clock: MovableClock,
-) -> TextToSql:
-    sealer = HidingSealer()
-    connected = ConnectedDatabases(databases, sealer)
-    tables = Tables(store, connected, clock)
-    prompts = Prompts(store=store, clock=clock)
-    return TextToSql(
-        connections=Connections(
-            store=store, databases=connected, sealer=sealer, tables=tables, clock=clock
-        ),
-        tables=tables,
-        golden_records=GoldenRecords(store, clock),
-        instructions=Instructions(store, clock),
-        finetunings=Finetunings(store=store, jobs=jobs, clock=clock),
-        prompts=prompts,
-        sql_generations=SqlGenerations(
-            store=store,
-            prompts=prompts,
-            jobs=jobs,
-            models=models,
-            attempts=Attempts(
-                questions=Questions(store, generator),
-                writer=SqlWriter(blobs, generator),
-                databases=connected,
-            ),
-            databases=connected,
-            clock=clock,
-            text_model="tiny-chat",
-        ),
     )
