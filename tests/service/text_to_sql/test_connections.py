@@ -123,6 +123,17 @@ def test_a_replacement_keeps_up_with_the_tables(wired: Wired) -> None:
     }
 
 
+def test_another_uri_is_scanned_anew_and_the_same_one_is_not(wired: Wired) -> None:
+    connection = wired.connect()
+    wired.tables.scan(wired.tables.begin_scan_of_all(OURS, connection.id))
+    wired.databases.known["postgresql://new.example/x"] = wired.databases.known[SHOP]
+    seen = []
+    for uri in (connection.sealed_uri, SHOP, "postgresql://new.example/x"):
+        wired.connections.replace(OURS, connection.id, asked(uri))
+        seen.append({each.status for each in wired.tables.list(OURS, connection.id)})
+    assert seen == [{ScanStatus.SCANNED}, {ScanStatus.SCANNED}, {ScanStatus.NOT_SCANNED}]
+
+
 def test_another_projects_connection_is_unknown(wired: Wired) -> None:
     theirs = wired.connect(THEIRS)
     with pytest.raises(NotFound):

@@ -73,6 +73,8 @@ class Connections:
     def replace(self, caller: Caller, connection_id: str, new: NewConnection) -> DatabaseConnection:
         """Describe a connection anew; it is tried out first, and its tables are kept up with.
 
+        Where the URI is another one so may the database be: what was scanned is scanned again.
+
         Raises:
             NotFound: the project has no such connection.
             InvalidValue: as `create`; nothing is changed.
@@ -83,8 +85,11 @@ class Connections:
         after = replace(sealed, created_at=before.created_at)
         found = self._tables_of(after)
         self._store.connections.replace([after])
-        self._tables.keep_up(after, found)
+        self._tables.keep_up(after, found, anew=self._uri(before) != self._uri(after))
         return after
+
+    def _uri(self, connection: DatabaseConnection) -> str:
+        return self._sealer.open(connection.sealed_uri, bound_to=connection.id)
 
     def _sealed(
         self, caller: Caller, new: NewConnection, *, connection_id: str

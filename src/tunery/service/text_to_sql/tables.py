@@ -97,8 +97,13 @@ class Tables:
         self.keep_up(connection, self._databases.tables(connection))
         return self.list(caller, connection_id)
 
-    def keep_up(self, connection: DatabaseConnection, found: Sequence[TableName]) -> None:
-        """Describe tables that are new, as yet unscanned, and deprecate those that are gone."""
+    def keep_up(
+        self, connection: DatabaseConnection, found: Sequence[TableName], *, anew: bool = False
+    ) -> None:
+        """Describe tables that are new, as yet unscanned, and deprecate those that are gone.
+
+        With `anew` what was scanned counts no longer; what people wrote about it stays.
+        """
         listed = self._store.tables.list(connection.project_id, parent=connection.id)
         names = set(found)
         known = {(table.schema_name, table.table_name) for table in listed}
@@ -108,7 +113,7 @@ class Tables:
         )
         for table in listed:
             there = (table.schema_name, table.table_name) in names
-            if there and table.status is ScanStatus.DEPRECATED:
+            if there and (anew or table.status is ScanStatus.DEPRECATED):
                 self._change(table, lambda now: replace(now, status=ScanStatus.NOT_SCANNED))
             elif not there:
                 self._change(table, lambda now: replace(now, status=ScanStatus.DEPRECATED))
