@@ -111,6 +111,18 @@ def test_the_seed_decides_what_is_held_out(goldsmith: Goldsmith) -> None:
     assert goldsmith.rows(one.validation_file) == goldsmith.rows(other.validation_file)
 
 
+def test_a_record_that_stands_there_twice_is_not_held_out(goldsmith: Goldsmith) -> None:
+    records = goldsmith.records(20)
+    job = goldsmith.job(
+        [*records, *(goldsmith.record(f" {r.prompt_text}", r.sql) for r in records[:16])]
+    )
+    goldsmith.build(job)
+    taught = {row[-2]["content"].strip() for row in goldsmith.rows(job.training_file)}
+    asked = {row[-2]["content"].strip() for row in goldsmith.rows(job.validation_file)}
+    assert len(asked) == n_held_out(36) == 4
+    assert not taught & asked
+
+
 def test_few_records_are_all_trained_on(goldsmith: Goldsmith) -> None:
     job = goldsmith.job(goldsmith.records(11))
     built = goldsmith.build(job)

@@ -1,6 +1,7 @@
 """Training files made of golden records and of what is known of their database."""
 
 import random
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -109,7 +110,7 @@ class GoldenTrainingSets:
         wanted: Callable[[], bool],
     ) -> BuiltSet:
         """Every row in the one file or the other; the first of them is what is trained on."""
-        held_out = _held_out(job, len(golden))
+        held_out = _held_out(job, golden)
         ids = {TRAINING: job.training_file, VALIDATION: job.validation_file}
         files = {
             name: RowFile(self._blobs, job, file_id=file_id, name=name)
@@ -164,11 +165,20 @@ def _row(golden: Golden, booklet: Booklet) -> Asked:
         ) from error
 
 
-def _held_out(job: FineTuningJob, n_rows: int) -> frozenset[int]:
-    """The places of the rows that are not trained on; the job's seed decides."""
+def _held_out(job: FineTuningJob, golden: Sequence[Golden]) -> frozenset[int]:
+    """The places of the rows that are not trained on; the job's seed decides.
+
+    A record that stands there twice is trained on, as long as there are enough of the others: held
+    out, it would be a question whose answer is known.
+    """
     if job.validation_file is None:
         return frozenset()
-    return frozenset(random.Random(job.seed).sample(range(n_rows), n_held_out(n_rows)))
+    said = [(" ".join(each.record.prompt_text.split()), each.sql) for each in golden]
+    times = Counter(said)
+    once = [place for place, each in enumerate(said) if times[each] == 1]
+    wanted = n_held_out(len(golden))
+    places = once if len(once) >= wanted else range(len(golden))
+    return frozenset(random.Random(job.seed).sample(places, wanted))
 
 
 def _summary(files: Mapping[str, RowFile], booklet: Booklet) -> NewEvent:
