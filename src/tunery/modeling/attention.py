@@ -31,6 +31,10 @@ SEGMENTS = "tunery-segments"
 _LONG_ON_CPU = 512
 
 
+class NotPackable(RuntimeError):
+    """A model's attention needs what a stream of rows cannot give: its rows are padded instead."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Manner:
     """How a layer attends.
@@ -69,9 +73,9 @@ def segment_attention(
     """Attention in the shape that transformers asks for: `(1, H, T, d)` in, `(1, T, H, e)` out."""
     for name in ("position_bias", "block_mask", "head_mask"):
         if rest.get(name) is not None:
-            raise NotImplementedError(f"attention with {name}")
+            raise NotPackable(f"attention with {name}")
     if attention_mask is not None:
-        raise NotImplementedError("attention with a mask of the model's own")
+        raise NotPackable("attention with a mask of the model's own")
     stream = _flight_of(module).stream
     if stream is None:
         raise RuntimeError("segment attention outside a stream")

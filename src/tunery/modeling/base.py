@@ -216,7 +216,7 @@ class Base:
         packed = Layout(packed=True, grain=grain, plain_head=False)
         try:
             joint, changed = (self._probe(first, b, packed) for first in (a, other))
-        except (NotImplementedError, RuntimeError, TypeError, ValueError) as refused:
+        except (RuntimeError, TypeError, ValueError) as refused:
             _log.info("not packed: %s", refused)
             self._attend(self._own_attention)
             return False
