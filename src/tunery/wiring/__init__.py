@@ -25,8 +25,6 @@ from tunery.service.keys import Keys
 from tunery.service.models import Models
 from tunery.service.routing import Routing
 from tunery.service.services import Services
-from tunery.service.text_to_sql.exam import SqlExaminer
-from tunery.service.text_to_sql.training_set import GoldenTrainingSets
 from tunery.settings import Settings
 from tunery.store.sqlite import open_store as open_sqlite
 from tunery.wiring import text_to_sql
@@ -90,22 +88,8 @@ def build(settings: Settings) -> Wired:
         catalog=catalog,
         blobs=blobs,
         clock=clock,
-        training_sets=GoldenTrainingSets(
-            store=store,
-            tables=asking.tables,
-            databases=asking.databases,
-            questions=asking.questions,
-            catalog=catalog,
-            blobs=blobs,
-        ),
-        examiner=SqlExaminer(
-            store=store,
-            databases=asking.databases,
-            questions=asking.questions,
-            writer=asking.writer,
-            catalog=catalog,
-            blobs=blobs,
-        ),
+        training_sets=text_to_sql.training_sets(asking, store, catalog, blobs),
+        examiner=text_to_sql.examiner(asking, store, catalog, blobs),
         owner=f"{socket.gethostname()}:{os.getpid()}",
         slots=settings.concurrent_jobs,
         lease_s=settings.lease_seconds,

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 
-from tunery.core.ports import Blobs, Clock, Databases, Generator, Sealer, Store
+from tunery.core.ports import Blobs, Catalog, Clock, Databases, Generator, Sealer, Store
 from tunery.service.jobs import Jobs
 from tunery.service.models import Models
 from tunery.service.services import TextToSql
 from tunery.service.text_to_sql.attempts import Attempts
 from tunery.service.text_to_sql.connected import ConnectedDatabases
 from tunery.service.text_to_sql.connections import Connections
+from tunery.service.text_to_sql.exam import SqlExaminer
 from tunery.service.text_to_sql.finetunings import Finetunings
 from tunery.service.text_to_sql.golden_records import GoldenRecords
 from tunery.service.text_to_sql.instructions import Instructions
@@ -16,6 +17,7 @@ from tunery.service.text_to_sql.prompts import Prompts
 from tunery.service.text_to_sql.questions import Questions
 from tunery.service.text_to_sql.sql_generations import SqlGenerations
 from tunery.service.text_to_sql.tables import Tables
+from tunery.service.text_to_sql.training_set import GoldenTrainingSets
 from tunery.service.text_to_sql.writer import SqlWriter
 
 
@@ -46,6 +48,32 @@ def put_together(
         tables=Tables(store, connected, clock),
         questions=Questions(store, generator),
         writer=SqlWriter(blobs, generator),
+    )
+
+
+def training_sets(
+    asking: Asking, store: Store, catalog: Catalog, blobs: Blobs
+) -> GoldenTrainingSets:
+    """What builds the files of jobs that learn from golden records."""
+    return GoldenTrainingSets(
+        store=store,
+        tables=asking.tables,
+        databases=asking.databases,
+        questions=asking.questions,
+        catalog=catalog,
+        blobs=blobs,
+    )
+
+
+def examiner(asking: Asking, store: Store, catalog: Catalog, blobs: Blobs) -> SqlExaminer:
+    """What asks their models what was held out."""
+    return SqlExaminer(
+        store=store,
+        databases=asking.databases,
+        questions=asking.questions,
+        writer=asking.writer,
+        catalog=catalog,
+        blobs=blobs,
     )
 
 
