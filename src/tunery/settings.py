@@ -87,19 +87,31 @@ class Settings(BaseSettings):
     text_model: str = "tiny-chat"
     """The base model of jobs and questions that name none."""
 
+    image_model: str = "tiny-image"
+    """The base model of image finetunes."""
+
+    caption_model: str | None = None
+    """A model that describes pictures which come without a caption; unset: templates do."""
+
+    public_url: str | None = None
+    """What links to this server begin with; unset: as the request that they answer."""
+
     sqlite_folder: Annotated[Path | None, BeforeValidator(_unset_if_empty)] = None
     """The one folder from which database connections may open SQLite files; unset: none."""
 
     allow_hosts: Annotated[list[str], NoDecode, BeforeValidator(_listed)] = Field(
         default_factory=list
     )
-    """Private hosts and networks (and folders of sockets) that databases may lie on, by commas."""
+    """Private hosts and networks (and folders of sockets) for databases and webhooks, by commas."""
 
     secret_key: str | None = Field(default=None, repr=False)
     """Seals what is secret in the database: base64 of 32 bytes; unset: made in the home folder."""
 
     max_file_bytes: int = Field(default=8 * 1024**3, gt=0)
     """The largest file that can be uploaded, in bytes."""
+
+    max_images_bytes: int = Field(default=64 * 1024**2, gt=0)
+    """The largest ZIP of pictures that a finetune can be made of, in bytes."""
 
     max_body_bytes: int = Field(default=8 * 1024**2, gt=0)
     """The largest JSON body of a request, in bytes."""

@@ -24,7 +24,7 @@ def catalog(tmp_path: Path) -> FolderCatalog:
 
 def test_every_kind_of_base_model_is_listed_by_name(catalog: FolderCatalog) -> None:
     names = [model.name for model in catalog.models()]
-    assert names == ["Qwen/Qwen3-0.6B", "house-model", "tiny-chat"]
+    assert names == ["Qwen/Qwen3-0.6B", "house-model", "tiny-chat", "tiny-image"]
 
 
 def test_the_built_in_model_brings_what_auto_means_for_it(catalog: FolderCatalog) -> None:

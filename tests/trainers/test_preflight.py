@@ -6,6 +6,7 @@ import pytest
 
 from tests.modeling.templates import CHATML, tokenizer
 from tests.trainers.conftest import chat, write
+from tunery.core.method import Supervised
 from tunery.core.preflight import Preflight, refusal
 from tunery.core.progress import PreflightRequest
 from tunery.modeling.chat import Chat
@@ -39,7 +40,7 @@ def test_tokens_are_those_that_training_sees(model_folder: Path, blobs: Path) ->
     assert found.format == "chat"
     assert [text for text, taught in found.rendered if taught] == ["I am well 0.<|im_end|>"]
     assert found.seconds_per_token is None
-    assert refusal(found) is None
+    assert refusal(found, Supervised()) is None
 
 
 def test_every_row_that_is_too_long_is_an_error_by_its_line(
@@ -50,7 +51,7 @@ def test_every_row_that_is_too_long_is_an_error_by_its_line(
     found = report(model_folder, path)
     assert [problem.line for problem in found.problems] == [3, 8]
     assert (found.n_overlong, found.n_examples, found.n_errors) == (2, 10, 2)
-    refused = refusal(found)
+    refused = refusal(found, Supervised())
     assert refused is not None
     assert refused.code == "invalid_training_file"
     dropped = report(model_folder, path, overlong="drop")
@@ -97,7 +98,7 @@ def test_validation_rows_are_checked_and_compared(model_folder: Path, tmp_path: 
     [shared] = [p for p in found.problems if p.level == "warning"]
     assert "2 rows" in shared.message
     assert shared.message.endswith("lines 1, 3")
-    refused = refusal(found)
+    refused = refusal(found, Supervised())
     assert refused is not None
     assert refused.param == "validation_file"
 
@@ -115,7 +116,7 @@ def test_a_model_that_cannot_be_used_is_the_reports_one_problem(
     found = report(tmp_path / "none", blobs / "files" / "train")
     [problem] = found.problems
     assert "neither a folder nor" in problem.message
-    assert refusal(found) is not None
+    assert refusal(found, Supervised()) is not None
 
 
 @pytest.mark.parametrize("n_rows", [10, 60])

@@ -13,10 +13,11 @@ from pathlib import Path
 import msgspec
 
 from tunery.core.errors import InvalidValue, NotFound
-from tunery.core.hyperparameters import TuningDefaults
-from tunery.core.models import BaseModel
+from tunery.core.hyperparameters import IMAGE_DEFAULTS, TuningDefaults
+from tunery.core.models import BaseModel, Modality
 
 BUILT_IN = Path(__file__).parent
+_DEFAULTS: Mapping[Modality, TuningDefaults] = {"text": TuningDefaults(), "image": IMAGE_DEFAULTS}
 _BUILT_IN_SINCE = datetime(2026, 11, 21, tzinfo=UTC)
 
 
@@ -81,6 +82,7 @@ def _built_in() -> dict[str, BaseModel]:
             location=str(BUILT_IN / name),
             owned_by="tunery",
             created_at=_BUILT_IN_SINCE,
+            modality=entry.get("modality", "text"),
             defaults=msgspec.convert(entry, TuningDefaults),
         )
         for name, entry in entries.items()
@@ -95,17 +97,45 @@ def _in(name: str, folder: Path) -> BaseModel:
             param="models",
         )
     made = datetime.fromtimestamp(place.stat().st_mtime, UTC)
-    return BaseModel(name=name, location=str(place), owned_by="operator", created_at=made)
+    modality = _modality(place)
+    return BaseModel(
+        name=name,
+        location=str(place),
+        owned_by="operator",
+        created_at=made,
+        modality=modality,
+        defaults=_DEFAULTS[modality],
+    )
+
+
+def _modality(folder: Path) -> Modality:
+    """What the model in `folder` makes; diffusers names the parts of a pipeline in this file."""
+    return "image" if (folder / "model_index.json").is_file() else "text"
 
 
 def _cached(cache: Path) -> list[BaseModel]:
     """The models of the cache that have at least one snapshot with a configuration."""
     found = []
     for folder in cache.glob("models--*--*"):
-        if not any(folder.glob("snapshots/*/config.json")):
+        snapshots = [
+            snapshot
+            for snapshot in folder.glob("snapshots/*")
+            if any((snapshot / name).is_file() for name in ("config.json", "model_index.json"))
+        ]
+        if not snapshots:
             continue
+        modality = _modality(snapshots[0])
         _, owner, name = folder.name.split("--", 2)
         identity = f"{owner}/{name}"
         made = datetime.fromtimestamp(folder.stat().st_mtime, UTC)
-        found.append(BaseModel(name=identity, location=identity, owned_by=owner, created_at=made))
+        found.append(
+            BaseModel(
+                name=identity,
+                location=identity,
+                owned_by=owner,
+                created_at=made,
+                modality=modality,
+                defaults=_DEFAULTS[modality],
+            )
+        )
     return found

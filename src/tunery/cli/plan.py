@@ -6,6 +6,7 @@ from tunery.cli.client import Json
 from tunery.cli.failure import ExitCode, Failure
 from tunery.cli.output import aside
 from tunery.cli.report import print_report, verdict
+from tunery.core.method import Supervised
 from tunery.core.preflight import Preflight, refusal
 
 _LABEL = 12
@@ -37,7 +38,7 @@ def refuse_errors(plan: Json) -> None:
         Failure: there are errors, which `show_plan` has named.
     """
     report = _report(plan)
-    if (wrong := refusal(report)) is not None:
+    if (wrong := refusal(report, Supervised())) is not None:
         raise Failure(
             f"{verdict(report)}: nothing was started." if report.n_errors else wrong.message,
             next_step="Mend the data and train again.",

@@ -98,6 +98,13 @@ class Conflict(TuneryError):
     default_code = "idempotency_key_reused"
 
 
+class TooMany(TuneryError):
+    """As much is under way for the caller as may be at a time."""
+
+    status = 429
+    default_code = "rate_limit_exceeded"
+
+
 class Unavailable(TuneryError):
     """It cannot be done now, and may be later."""
 

@@ -15,6 +15,8 @@ class Format(StrEnum):
     COMPLETION = "completion"
     PREFERENCE = "preference"
     REINFORCEMENT = "reinforcement"
+    PICTURES = "pictures"
+    """No rows, but a ZIP of pictures with their captions (`picture_sets`)."""
 
 
 @dataclass(frozen=True, kw_only=True)

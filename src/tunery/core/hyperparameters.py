@@ -70,12 +70,19 @@ class TuningDefaults:
     """Rows to show in all, repeated as often as that takes; None: as `auto_epochs` says."""
     min_epochs: int = 1
     max_epochs: int = 25
+    full_learning_rate: float | None = None
+    """Where all of the model is trained; None: `learning_rate`."""
 
     def n_epochs(self, n_examples: int) -> int:
         """Passes over a training set of `n_examples` rows."""
         if self.rows_seen is None:
             return auto_epochs(n_examples)
         return min(self.max_epochs, max(self.min_epochs, math.ceil(self.rows_seen / n_examples)))
+
+
+IMAGE_DEFAULTS = TuningDefaults(learning_rate=1e-4, full_learning_rate=1e-5, batch_size=1)
+"""What "auto" means for an image model whose catalog entry says nothing: BFL's own rates (its API
+reference, "Finetune"), a picture a step as in diffusers' recipe for FLUX."""
 
 
 def resolve(

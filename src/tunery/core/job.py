@@ -13,6 +13,7 @@ from tunery.core.lora import LoraConfig
 from tunery.core.method import Method
 from tunery.core.progress import Evaluated
 from tunery.core.text_to_sql import SqlSource
+from tunery.core.webhooks import Webhook
 
 Overlong = Literal["error", "drop", "truncate"]
 
@@ -91,7 +92,7 @@ class NewJob:
     """What a caller asks for, after a dialect has translated it."""
 
     model: str | None
-    """None: the server's own text model."""
+    """None: the server's own model for this method."""
     training_file: str
     validation_file: str | None = None
     sql_source: SqlSource | None = None
@@ -108,6 +109,8 @@ class NewJob:
     metadata: Mapping[str, str] | None = None
     echo: Mapping[str, object] = field(default_factory=dict)
     """Per dialect, what it must give back and nobody else has a use for."""
+    webhook: Webhook | None = None
+    """Who is told when the job is over; its secret is as it came, and sealed with the job."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,3 +155,5 @@ class FineTuningJob:
     """Where the files are built from a database, when they are validated."""
     evaluation: Evaluated | None = None
     """Base and tuned model on held-out golden records, where there were some."""
+    webhook: Webhook | None = None
+    """Who is told when the job is over."""

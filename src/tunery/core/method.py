@@ -1,8 +1,17 @@
 """How a job learns. A closed union: a new method is a new case, found by the type checker."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
-from tunery.core.hyperparameters import Hyperparameters
+from tunery.core.errors import InvalidValue
+from tunery.core.hyperparameters import Auto, Hyperparameters
+
+Mode = Literal["general", "character", "style", "product"]
+Priority = Literal["speed", "quality", "high_res_only"]
+FinetuneType = Literal["full", "lora"]
+
+FEWEST_ITERATIONS, MOST_ITERATIONS = 100, 1000
+LOWEST_RATE, HIGHEST_RATE = 1e-6, 5e-3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,5 +21,48 @@ class Supervised:
     hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
 
 
-Method = Supervised
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """Velocity matching on captioned pictures, until a word means what they show.
+
+    Names, ranges and defaults are BFL's (API reference, "Finetune").
+
+    Raises:
+        InvalidValue: a value is outside of its range.
+    """
+
+    trigger_word: str = "TOK"
+    mode: Mode = "general"
+    """What is on the pictures: how one without a caption is described."""
+    iterations: int = 300
+    """Optimizer steps."""
+    learning_rate: float | Auto = "auto"
+    captioning: bool = True
+    """Whether pictures without a caption are described; else the trigger word is their caption."""
+    priority: Priority = "quality"
+    finetune_type: FinetuneType = "full"
+    """"lora" trains an adapter; "full" trains the model, and extracts an adapter from that."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is out of range, naming the range."""
+        if not FEWEST_ITERATIONS <= self.iterations <= MOST_ITERATIONS:
+            raise InvalidValue(
+                f"iterations is {self.iterations}; it must be from {FEWEST_ITERATIONS} to "
+                f"{MOST_ITERATIONS}",
+                param="iterations",
+            )
+        rate = self.learning_rate
+        if rate != "auto" and not LOWEST_RATE <= rate <= HIGHEST_RATE:
+            raise InvalidValue(
+                f"learning_rate is {rate}; it must be from 0.000001 to 0.005",
+                param="learning_rate",
+            )
+
+    @property
+    def hyperparameters(self) -> Hyperparameters:
+        """The part of it that every method has."""
+        return Hyperparameters(learning_rate=self.learning_rate)
+
+
+Method = Supervised | Subject
 """Every method there is."""

@@ -4,11 +4,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal
 
 from tunery.core.access import IdentityType
 from tunery.core.hyperparameters import TuningDefaults
 
 _CHECKPOINT = re.compile(r"^(?P<model>ft:.+):ckpt-step-(?P<step>[1-9][0-9]{0,17})$")
+
+
+Modality = Literal["text", "image"]
+"""What a model makes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +26,7 @@ class BaseModel:
     owned_by: str
     created_at: datetime
     defaults: TuningDefaults = field(default_factory=TuningDefaults)
+    modality: Modality = "text"
 
 
 @dataclass(frozen=True, kw_only=True)

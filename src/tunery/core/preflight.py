@@ -2,11 +2,16 @@
 
 import msgspec
 
+from tunery.core.method import Method, Subject, Supervised
+from tunery.core.picture_sets import MOST_PICTURES
 from tunery.core.problems import Problem
 from tunery.core.progress import Failed
 
 FEWEST_EXAMPLES = 10
 """OpenAI's minimum (guide "Supervised fine-tuning")."""
+
+REQUEST_MODERATED = "request_moderated"
+"""The code of a job whose pictures are refused: what BFL calls "Request Moderated"."""
 
 
 class TokenStatistics(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +56,7 @@ class Preflight(msgspec.Struct, frozen=True, kw_only=True):
     memory_available_bytes: int | None = None
 
 
-def refusal(report: Preflight) -> Failed | None:
+def refusal(report: Preflight, method: Method) -> Failed | None:
     """Why a job with this report cannot run, coded and worded as OpenAI's; None where it can."""
     errors = [problem for problem in report.problems if problem.level == "error"]
     if errors:
@@ -64,13 +69,31 @@ def refusal(report: Preflight) -> Failed | None:
             message=f"The job failed due to an invalid {which} file. {shown}{rest}",
             param=f"{which}_file",
         )
-    if report.n_examples < FEWEST_EXAMPLES:
-        return Failed(
-            code="invalid_n_examples",
-            message=too_few_examples(report.n_examples),
-            param="training_file",
-        )
-    return None
+    match method:
+        case Supervised():
+            return _refused_number(report.n_examples)
+        case Subject():
+            return _refused_pictures(report.n_examples)
+
+
+def _refused_number(n_examples: int) -> Failed | None:
+    if n_examples >= FEWEST_EXAMPLES:
+        return None
+    return Failed(
+        code="invalid_n_examples",
+        message=too_few_examples(n_examples),
+        param="training_file",
+    )
+
+
+def _refused_pictures(n_pictures: int) -> Failed | None:
+    if 1 <= n_pictures <= MOST_PICTURES:
+        return None
+    return Failed(
+        code=REQUEST_MODERATED,
+        message=f"The ZIP has {n_pictures} pictures; it must have from 1 to {MOST_PICTURES}.",
+        param="training_file",
+    )
 
 
 def too_few_examples(n_examples: int) -> str:

@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from tunery.core.hyperparameters import ResolvedHyperparameters
+from tunery.core.method import FinetuneType, Mode, Priority
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", omit_defaults=True):
@@ -28,16 +29,19 @@ class Note(Progress, frozen=True, kw_only=True, tag="note"):
 
 
 class Metrics(Progress, frozen=True, kw_only=True, tag="metrics"):
-    """One optimizer step. Losses are means over taught tokens, in nats; accuracies from 0 to 1."""
+    """One optimizer step. Losses are means over taught tokens, in nats; accuracies from 0 to 1.
+
+    A model of images has no tokens; its loss is a mean over latent pixels, squared.
+    """
 
     step: int
     total_steps: int
     train_loss: float
-    train_mean_token_accuracy: float
     learning_rate: float
-    trained_tokens: int
+    train_mean_token_accuracy: float | None = None
+    trained_tokens: int | None = None
     """Taught tokens seen by the whole job so far, over all its attempts."""
-    tokens_per_second: float
+    tokens_per_second: float | None = None
     remaining_s: float | None = None
     epoch: float | None = None
     """Passes over the data so far, as a fraction."""
@@ -53,6 +57,16 @@ class CheckpointSaved(Progress, frozen=True, kw_only=True, tag="checkpoint"):
     folder: str
     """The blob key of its folder."""
     metrics: Metrics
+
+
+class Sampled(Progress, frozen=True, kw_only=True, tag="sampled"):
+    """What the model draws at this step for the job's fixed prompts and seeds."""
+
+    step: int
+    image: str
+    """The blob key of a PNG with one image per prompt, side by side."""
+    prompts: tuple[str, ...]
+    seed: int
 
 
 class Paused(Progress, frozen=True, kw_only=True, tag="paused"):
@@ -78,7 +92,7 @@ class Finished(Progress, frozen=True, kw_only=True, tag="finished"):
 
     adapter: str
     """The blob key of the adapter's folder."""
-    trained_tokens: int
+    trained_tokens: int | None = None
 
 
 class Score(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,8 +113,30 @@ class Evaluated(Progress, frozen=True, kw_only=True, tag="evaluated"):
 
 
 AnyProgress = (
-    Alive | Note | Metrics | CheckpointSaved | Paused | Died | Failed | Evaluated | Finished
+    Alive
+    | Note
+    | Metrics
+    | CheckpointSaved
+    | Sampled
+    | Paused
+    | Died
+    | Failed
+    | Evaluated
+    | Finished
 )
+
+
+class SubjectRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a trainer of images needs to know beside; fields as in `core.method.Subject`."""
+
+    trigger_word: str
+    mode: Mode
+    iterations: int
+    captioning: bool
+    priority: Priority
+    finetune_type: FinetuneType
+    caption_model: str | None = None
+    """A folder, or a Hugging Face id, of a model that describes pictures; None: by templates."""
 
 
 class RunRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -137,6 +173,8 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     checkpoint_seconds: float = 300.0
     """At least one checkpoint in so many seconds, beside the one at the end of each epoch."""
     threads: int | None = None
+    subject: SubjectRequest | None = None
+    """None: a text model is trained. `training_file` is then a ZIP, as `picture_sets` says."""
 
 
 class PreflightRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -8,11 +8,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import msgspec
 
 from tunery.core.errors import Unavailable, Unsupported
 from tunery.core.job import FineTuningJob
+from tunery.core.method import Method, Subject
 from tunery.core.models import tuned_model_name
 from tunery.core.ports import Blobs, Catalog, Closable, Run
 from tunery.core.preflight import Preflight
@@ -26,9 +28,11 @@ from tunery.core.progress import (
     Paused,
     PreflightRequest,
     RunRequest,
+    SubjectRequest,
     from_line,
 )
 from tunery.engines.child import Child, Process, cold
+from tunery.engines.picture_survey import survey
 from tunery.engines.warm import WarmParent
 
 logger = logging.getLogger(__name__)
@@ -57,12 +61,14 @@ class LocalEngine:
         catalog: Catalog,
         checkpoint_seconds: float = 300.0,
         threads: int | None = None,
+        caption_model: str | None = None,
     ) -> None:
-        """No process is started yet."""
+        """No process is started yet. `caption_model` describes pictures without a caption."""
         self._blobs = blobs
         self._catalog = catalog
         self._checkpoint_seconds = checkpoint_seconds
         self._threads = threads
+        self._caption_model = caption_model
         self._lock = threading.Lock()
         self._preflights = threading.BoundedSemaphore(MOST_PREFLIGHTS)
         self._children: dict[str, Child] = {}
@@ -75,7 +81,7 @@ class LocalEngine:
             self._warm = WarmParent()
 
     def check(self, job: FineTuningJob) -> None:
-        """Raise `Unsupported` where PyTorch is not installed; every supervised job can run."""
+        """Raise `Unsupported` where PyTorch is not installed; else every job can run."""
         if not installed():
             raise Unsupported(NOT_INSTALLED, param="engine")
 
@@ -90,6 +96,8 @@ class LocalEngine:
                 the report is no longer `wanted`; or too many wait for an estimate.
         """
         self.check(job)
+        if isinstance(job.method, Subject):
+            return survey(Path(self._path(job.training_file)))
         asked = job.method.hyperparameters
         request = PreflightRequest(
             location=self._catalog.resolve(job.base_model).location,
@@ -234,8 +242,22 @@ class LocalEngine:
             ),
             checkpoint_seconds=self._checkpoint_seconds,
             threads=self._threads,
+            subject=self._subject(job.method),
         )
         return msgspec.json.encode(request) + b"\n"
+
+    def _subject(self, method: Method) -> SubjectRequest | None:
+        if not isinstance(method, Subject):
+            return None
+        return SubjectRequest(
+            trigger_word=method.trigger_word,
+            mode=method.mode,
+            iterations=method.iterations,
+            captioning=method.captioning,
+            priority=method.priority,
+            finetune_type=method.finetune_type,
+            caption_model=self._caption_model,
+        )
 
 
 def _check_wanted(wanted: Callable[[], bool]) -> None:

@@ -3,6 +3,7 @@
 import msgspec
 
 from tunery.core.access import Caller
+from tunery.core.errors import InvalidValue
 from tunery.core.generation import GenerationRequest, Piece
 from tunery.core.ports import Blobs, Closable, Generator
 from tunery.service.models import Models
@@ -24,8 +25,16 @@ class Generation:
 
         Raises:
             NotFound: the caller's project has no such model; raised before the first piece.
+            InvalidValue: it is a model of images.
         """
         base, adapter = self._models.resolve(caller, model)
+        if base.modality != "text":
+            raise InvalidValue(
+                f"{model} draws images and cannot be asked for text; ask it for images with "
+                "POST /v1/flux-pro-finetuned.",
+                param="model",
+                code="model_not_supported",
+            )
         folder = None if adapter is None else str(self._blobs.path(adapter))
         located = msgspec.structs.replace(request, location=base.location, adapter=folder)
         return self._pieces(located)

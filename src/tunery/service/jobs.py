@@ -1,7 +1,7 @@
 """Fine-tuning jobs: create, follow, and stop them."""
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -14,17 +14,21 @@ from tunery.core.errors import (
 )
 from tunery.core.events import Checkpoint, Event, NewEvent
 from tunery.core.files import File, Format
-from tunery.core.hyperparameters import resolve, total_steps
 from tunery.core.ids import new_id
 from tunery.core.job import FineTuningJob, JobStatus, NewJob
-from tunery.core.models import BaseModel
+from tunery.core.method import Method, Subject
+from tunery.core.models import BaseModel, Modality
 from tunery.core.pages import NumberedItems, NumberedPage, Page, PageRequest
+from tunery.core.plan import plan
 from tunery.core.ports import Catalog, Clock, Engine, FileStore, Idempotency, JobStore
 from tunery.core.preflight import FEWEST_EXAMPLES, Preflight, refusal, too_few_examples
 from tunery.service.models import Models
 from tunery.service.routing import Routing
 
 LARGEST_SEED = 2**31 - 1
+_ROWS = frozenset({Format.CHAT, Format.COMPLETION})
+_PICTURES = frozenset({Format.PICTURES})
+_FORMATS: Mapping[Modality, Collection[Format]] = {"text": _ROWS, "image": _PICTURES}
 _CANCELLED = "Fine-tuning job cancelled"
 
 
@@ -58,11 +62,12 @@ class Jobs:
         wake: Callable[[], None],
         routing: Routing | None = None,
         text_model: str = "tiny-chat",
+        image_model: str = "tiny-image",
     ) -> None:
         """`wake` tells the worker in this process, if there is one, that something waits.
 
         `routing` chooses among `engines`; left out, it knows them by their own names alone.
-        `text_model` is the base model of a job that names none.
+        `text_model` and `image_model` are the base models of jobs that name none.
         """
         self._store = store
         self._catalog = catalog
@@ -71,7 +76,7 @@ class Jobs:
         self._clock = clock
         self._wake = wake
         self._routing = routing or Routing(engines=engines)
-        self._text_model = text_model
+        self._own_models: Mapping[Modality, str] = {"text": text_model, "image": image_model}
 
     def create(
         self, caller: Caller, new: NewJob, idempotency: Idempotency | None = None
@@ -105,20 +110,21 @@ class Jobs:
         """What `create` would lead to, without making a job; raises what `create` raises."""
         job = self._prepared(caller, new)
         report = self._engines[job.engine].preflight(job, estimate=True)
-        if refusal(report) is not None:
+        if refusal(report, job.method) is not None:
             return DryRun(job=job, report=report, steps=None, seconds=None, memory_bytes=None)
-        resolved = resolve(
-            job.method.hyperparameters,
+        planned = plan(
+            job.method,
             n_examples=report.n_examples,
             defaults=self._catalog.resolve(job.base_model).defaults,
         )
+        resolved = planned.resolved
         seconds = None
         if report.seconds_per_token is not None and report.tokens is not None:
             seconds = report.seconds_per_token * report.tokens.total * resolved.n_epochs
         return DryRun(
             job=replace(job, resolved=resolved),
             report=report,
-            steps=total_steps(resolved, n_examples=report.n_examples),
+            steps=planned.total_steps,
             seconds=seconds,
             memory_bytes=report.memory_bytes,
         )
@@ -192,8 +198,11 @@ class Jobs:
         return self._store.move_job(caller.project_id, job_id, target, NewEvent(message=message))
 
     def _prepared(self, caller: Caller, new: NewJob) -> FineTuningJob:
-        model = new.model or self._text_model
+        modality = _modality(new.method)
+        model = new.model or self._own_models[modality]
         base, initial_adapter = self._base(caller, model)
+        if base.modality != modality:
+            raise InvalidValue(_wrong_modality(base), param="model", code="model_not_available")
         if new.sql_source is None:
             self._check_files(caller, new)
         job = FineTuningJob(
@@ -218,6 +227,7 @@ class Jobs:
             metadata=new.metadata,
             echo=new.echo,
             initial_adapter=initial_adapter,
+            webhook=new.webhook,
         )
         self._engines[job.engine].check(job)
         return job
@@ -231,7 +241,10 @@ class Jobs:
             raise InvalidValue(message, param="model", code="model_not_found") from unknown
 
     def _check_files(self, caller: Caller, new: NewJob) -> None:
-        training = self._data(caller, new.training_file, "training_file")
+        formats = _FORMATS[_modality(new.method)]
+        training = self._data(caller, new.training_file, "training_file", formats)
+        if formats == _PICTURES:
+            return
         if new.validation_file is not None:
             self._validation(caller, new)
         if training.n_rows is not None and training.n_rows < FEWEST_EXAMPLES:
@@ -250,9 +263,9 @@ class Jobs:
                 "or its loss says nothing",
                 param="validation_file",
             )
-        self._data(caller, new.validation_file, "validation_file")
+        self._data(caller, new.validation_file, "validation_file", _ROWS)
 
-    def _data(self, caller: Caller, file_id: str, param: str) -> File:
+    def _data(self, caller: Caller, file_id: str, param: str, formats: Collection[Format]) -> File:
         try:
             file = self._store.file(caller.project_id, file_id)
         except NotFound as unknown:
@@ -265,9 +278,23 @@ class Jobs:
                 f'File {file_id} has purpose "{file.purpose}"; it must be "fine-tune".',
                 param=param,
             )
-        if file.format not in (Format.CHAT, Format.COMPLETION):
+        if file.format not in formats:
             raise Unsupported(_wrong_format(file), param=param, code=f"invalid_{param}")
         return file
+
+
+def _modality(method: Method) -> Modality:
+    """What a model that learns by `method` makes."""
+    return "image" if isinstance(method, Subject) else "text"
+
+
+def _wrong_modality(base: BaseModel) -> str:
+    if base.modality == "image":
+        return (
+            f"{base.name} is a model of images, which learns from pictures: make its finetunes "
+            "with POST /v1/finetune."
+        )
+    return f"{base.name} is a model of text; an image finetune needs a model of images."
 
 
 def _wrong_format(file: File) -> str:

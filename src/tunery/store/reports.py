@@ -23,6 +23,7 @@ from tunery.core.progress import (
     Metrics,
     Note,
     Paused,
+    Sampled,
 )
 from tunery.store.record import Change, Record
 from tunery.store.rules import check_held, going_on, moved, released
@@ -56,7 +57,8 @@ def apply(
 
 def _recorded(change: Change, value: AnyProgress, now: datetime) -> Change:
     match value:
-        case Alive():
+        case Alive() | Sampled():
+            # What was drawn is published with its file.
             return change
         case Note():
             return _say(change, value.message, level=value.level)

@@ -6,11 +6,12 @@ from typing import Any
 from tunery.core.progress import Metrics
 
 _MEASURED = ("train_loss", "train_mean_token_accuracy")
+"""Figures that may be none without being absent."""
 
 
 def step_of(data: Mapping[str, Any]) -> Metrics:
     """The metrics that `core.events.metrics_event` made `data` of."""
     named = {("remaining_s" if key == "remaining_seconds" else key): data[key] for key in data}
     # JSON has no NaN: a figure that was none is null.
-    nan = {name: float("nan") for name in _MEASURED if named.get(name) is None}
+    nan = {name: float("nan") for name in _MEASURED if name in named and named[name] is None}
     return Metrics(**{**named, **nan})

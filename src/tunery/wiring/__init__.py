@@ -105,6 +105,7 @@ def build(settings: Settings) -> Wired:
         wake=worker.wake,
         routing=routing,
         text_model=settings.text_model,
+        image_model=settings.image_model,
     )
     services = Services(
         keys=Keys(store, clock),
@@ -139,6 +140,7 @@ def _engines(settings: Settings, blobs: Blobs, catalog: Catalog) -> dict[str, En
             catalog=catalog,
             checkpoint_seconds=settings.checkpoint_seconds,
             threads=settings.threads,
+            caption_model=settings.caption_model,
         )
         for name, builder in ENGINES.items()
     }

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 
 from tunery.core.errors import LeaseLost, OutOfSpace, TuneryError
 from tunery.core.events import NewEvent
-from tunery.core.hyperparameters import resolve, total_steps
 from tunery.core.job import FineTuningJob
+from tunery.core.plan import plan
 from tunery.core.ports import Catalog, Engine, Run, RunStore, TrainingSets, Validated
 from tunery.core.preflight import Preflight, refusal
 from tunery.core.progress import Died, Failed, Paused
@@ -52,7 +52,7 @@ class Validation:
         except Exception as error:
             self._store.apply(run.lease, [death(run, error)])
             return
-        if (refused := refusal(report)) is not None:
+        if (refused := refusal(report, run.job.method)) is not None:
             self._store.apply(run.lease, [refused])
             return
         self._store.validated(run.lease, self._outcome(run.job, report, notes))
@@ -69,14 +69,16 @@ class Validation:
     def _outcome(
         self, job: FineTuningJob, report: Preflight, built: tuple[NewEvent, ...]
     ) -> Validated:
-        resolved = resolve(
-            job.method.hyperparameters,
+        planned = plan(
+            job.method,
             n_examples=report.n_examples,
             defaults=self._catalog.resolve(job.base_model).defaults,
         )
-        steps = total_steps(resolved, n_examples=report.n_examples)
-        notes = (*built, *_warnings(job, report))
-        return Validated(resolved=resolved, total_steps=steps, notes=notes)
+        return Validated(
+            resolved=planned.resolved,
+            total_steps=planned.total_steps,
+            notes=(*built, *_warnings(job, report)),
+        )
 
 
 def death(run: Run, error: Exception) -> Died:

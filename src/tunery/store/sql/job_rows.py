@@ -10,7 +10,7 @@ from tunery.core.access import IdentityType
 from tunery.core.hyperparameters import Hyperparameters, ResolvedHyperparameters
 from tunery.core.job import FineTuningJob, JobError, JobStatus
 from tunery.core.lora import LoraConfig
-from tunery.core.method import Method, Supervised
+from tunery.core.method import Method, Subject, Supervised
 from tunery.core.progress import Evaluated
 from tunery.core.text_to_sql import SqlSource
 from tunery.store.record import Record
@@ -20,6 +20,7 @@ from tunery.store.statements.columns import JOB_COLUMNS
 from tunery.store.times import from_us, from_us_or_none, to_us, to_us_or_none
 
 _hyperparameters = msgspec.json.Decoder(Hyperparameters).decode
+_subject = msgspec.json.Decoder(Subject).decode
 _lora = msgspec.json.Decoder(LoraConfig).decode
 _labels = msgspec.json.Decoder(dict[str, str]).decode
 _echo = msgspec.json.Decoder(dict[str, Any]).decode
@@ -101,7 +102,7 @@ def _asked(job: FineTuningJob) -> dict[str, object]:
         "training_file": job.training_file,
         "validation_file": job.validation_file,
         "method": _method_name(job.method),
-        "hyperparameters": to_json(job.method.hyperparameters),
+        "hyperparameters": to_json(_method_settings(job.method)),
         "lora": to_json(job.lora),
         "overlong": job.overlong,
         "suffix": job.suffix,
@@ -162,6 +163,8 @@ def _method(name: str, hyperparameters: str) -> Method:
     match name:
         case "supervised":
             return Supervised(hyperparameters=_hyperparameters(hyperparameters))
+        case "subject":
+            return _subject(hyperparameters)
         case _:
             raise ValueError(f"unknown method {name!r}")
 
@@ -170,3 +173,14 @@ def _method_name(method: Method) -> str:
     match method:
         case Supervised():
             return "supervised"
+        case Subject():
+            return "subject"
+
+
+def _method_settings(method: Method) -> object:
+    """What of the method stands in the column of hyperparameters."""
+    match method:
+        case Supervised():
+            return method.hyperparameters
+        case Subject():
+            return method

@@ -12,7 +12,7 @@ from tunery.core.events import Checkpoint, Event
 from tunery.core.hyperparameters import Hyperparameters
 from tunery.core.job import FineTuningJob, JobStatus, NewJob
 from tunery.core.lora import LoraConfig
-from tunery.core.method import Supervised
+from tunery.core.method import Subject, Supervised
 from tunery.dialects.openai.fine_tuning import schemas
 from tunery.service.jobs import DryRun
 
@@ -224,6 +224,7 @@ def _own(job: FineTuningJob) -> schemas.JobXTunery:
         overlong=job.overlong,
         requested_model=job.requested_model,
         evaluation=_evaluation(job),
+        subject=job.method if isinstance(job.method, Subject) else msgspec.UNSET,
     )
 
 

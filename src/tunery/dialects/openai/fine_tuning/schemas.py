@@ -11,6 +11,7 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator
 
 from tunery.core.job import JobError, Overlong
+from tunery.core.method import Subject
 from tunery.core.preflight import Preflight
 from tunery.core.progress import Score
 from tunery.dialects.fields import STORABLE, Suffix, Text
@@ -162,6 +163,8 @@ class JobXTunery(msgspec.Struct, frozen=True, kw_only=True):
     overlong: Overlong
     requested_model: str
     evaluation: Evaluation | msgspec.UnsetType | None
+    subject: Subject | msgspec.UnsetType = msgspec.UNSET
+    """Of a job on pictures alone."""
 
 
 class JobObject(msgspec.Struct, frozen=True, kw_only=True):
@@ -207,7 +210,7 @@ class CheckpointMetrics(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
 
     step: int
     train_loss: float
-    train_mean_token_accuracy: float
+    train_mean_token_accuracy: float | None = None
     full_valid_loss: float | None = None
     full_valid_mean_token_accuracy: float | None = None
 

@@ -1,0 +1,39 @@
+"""What a job will do, once it is known how much there is to learn from."""
+
+import math
+from dataclasses import dataclass, replace
+
+from tunery.core.hyperparameters import (
+    ResolvedHyperparameters,
+    TuningDefaults,
+    resolve,
+    total_steps,
+)
+from tunery.core.method import Method, Subject, Supervised
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The numbers that a job runs with, and how many optimizer steps that makes."""
+
+    resolved: ResolvedHyperparameters
+    total_steps: int
+
+
+def plan(method: Method, *, n_examples: int, defaults: TuningDefaults) -> Plan:
+    """What `method` comes to on a training set of `n_examples` rows or pictures."""
+    match method:
+        case Supervised():
+            resolved = resolve(method.hyperparameters, n_examples=n_examples, defaults=defaults)
+            return Plan(resolved=resolved, total_steps=total_steps(resolved, n_examples=n_examples))
+        case Subject():
+            return _by_iterations(method, n_examples, defaults)
+
+
+def _by_iterations(method: Subject, n_examples: int, defaults: TuningDefaults) -> Plan:
+    """Steps are what is asked for here; epochs follow."""
+    if method.finetune_type == "full" and defaults.full_learning_rate is not None:
+        defaults = replace(defaults, learning_rate=defaults.full_learning_rate)
+    resolved = resolve(method.hyperparameters, n_examples=n_examples, defaults=defaults)
+    n_epochs = math.ceil(method.iterations * resolved.batch_size / n_examples)
+    return Plan(resolved=replace(resolved, n_epochs=n_epochs), total_steps=method.iterations)
