@@ -22,11 +22,11 @@ from tests.store.values import (
 )
 from tunery.blobs.folder import FolderBlobs
 from tunery.core.access import Caller
+from tunery.core.closable import Closable
 from tunery.core.errors import NotFound, TuneryError
 from tunery.core.files import Format
 from tunery.core.generation import GenerationRequest, Measured, Piece
 from tunery.core.models import BaseModel
-from tunery.core.ports import Closable
 from tunery.core.preflight import Preflight
 from tunery.dialects import DIALECTS, answer_http_exception
 from tunery.engines.scripted import ScriptedEngine

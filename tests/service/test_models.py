@@ -7,12 +7,12 @@ import pytest
 
 from tests.store.values import FINISHED, OURS, START, MovableClock, running, saved, steps
 from tunery.blobs.folder import FolderBlobs
+from tunery.core.closable import Closable
 from tunery.core.errors import InvalidValue, NotFound
 from tunery.core.events import NewEvent
 from tunery.core.generation import GenerationRequest, Measured, Piece
 from tunery.core.models import BaseModel
 from tunery.core.pages import PageRequest
-from tunery.core.ports import Closable
 from tunery.service.garbage import RunFolders
 from tunery.service.generate import Generation
 from tunery.service.models import Models

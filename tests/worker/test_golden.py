@@ -9,11 +9,12 @@ import pytest
 
 from tests.worker.bench import Bench, wait_until, working
 from tests.worker.scripts import EVALUATED, new_sql_job, report, whole_run
+from tunery.core.closable import Closable
 from tunery.core.errors import InvalidValue, LeaseLost, OutOfSpace, QueryFailed
 from tunery.core.events import NewEvent
 from tunery.core.files import File
 from tunery.core.job import FineTuningJob, JobStatus
-from tunery.core.ports import Closable, Lease, Run
+from tunery.core.ports import Lease, Run
 from tunery.core.preflight import Preflight
 from tunery.core.progress import AnyProgress, Finished
 from tunery.engines.scripted import ScriptedEngine

@@ -11,10 +11,11 @@ import pytest
 from tests.worker.bench import Bench, wait_until, working
 from tests.worker.scripts import metrics, new_job, report, whole_run
 from tunery.core.access import IdentityType
+from tunery.core.closable import Closable
 from tunery.core.errors import OutOfSpace, Unavailable
 from tunery.core.events import NewEvent
 from tunery.core.job import FineTuningJob, JobStatus
-from tunery.core.ports import BlobWriter, Closable, Run
+from tunery.core.ports import BlobWriter, Run
 from tunery.core.preflight import Preflight
 from tunery.core.problems import Problem
 from tunery.core.progress import Alive, AnyProgress, Died

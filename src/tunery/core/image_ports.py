@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from tunery.core.closable import Closable
 from tunery.core.errands import Errand, ErrandKind
 from tunery.core.image_generations import ImageGeneration, Painted, PaintRequest
 from tunery.core.picture_sets import PictureSet
-from tunery.core.ports import Closable
 from tunery.core.webhooks import Notice
 
 

@@ -1,6 +1,5 @@
 """The narrow ports through which decisions reach the world: store, blobs, engines, generators."""
 
-import collections.abc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Literal, Protocol, TypeVar
 
 from tunery.core.access import ApiKey, Caller
+from tunery.core.closable import Closable
 from tunery.core.events import Checkpoint, Event, NewEvent
 from tunery.core.files import File, Upload, UploadPart, UploadStatus
 from tunery.core.generation import GenerationRequest, Measured, Piece
@@ -28,10 +28,7 @@ from tunery.core.text_to_sql import (
     TableDescription,
 )
 
-Value = TypeVar("Value")
 Kept = TypeVar("Kept")
-Closable = collections.abc.Generator[Value, None, None]
-"""An iterator with `close`. Named so because a `Generator` here is something else."""
 
 
 class Clock(Protocol):

@@ -9,9 +9,9 @@ import msgspec
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
+from tunery.core.closable import Closable
 from tunery.core.errors import TuneryError
 from tunery.core.generation import Piece, TokenLogprob
-from tunery.core.ports import Closable
 from tunery.dialects.answers import encode
 
 Pieces = Closable[Piece]

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import msgspec
 
+from tunery.core.closable import Closable
 from tunery.core.errors import Unavailable, Unsupported
 from tunery.core.job import FineTuningJob
 from tunery.core.method import Method, Subject
 from tunery.core.models import tuned_model_name
-from tunery.core.ports import Blobs, Catalog, Closable, Run
+from tunery.core.ports import Blobs, Catalog, Run
 from tunery.core.preflight import Preflight
 from tunery.core.progress import (
     PAUSE_LINE,

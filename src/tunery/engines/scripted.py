@@ -3,8 +3,9 @@
 import threading
 from collections.abc import Callable, Sequence
 
+from tunery.core.closable import Closable
 from tunery.core.job import FineTuningJob
-from tunery.core.ports import Closable, Run
+from tunery.core.ports import Run
 from tunery.core.preflight import Preflight
 from tunery.core.progress import Alive, AnyProgress, Failed, Finished, Metrics, Paused
 

@@ -12,9 +12,9 @@ from typing import IO
 
 import msgspec
 
+from tunery.core.closable import Closable
 from tunery.core.errors import Unavailable
 from tunery.core.generation import GenerationRequest, Measured, Piece
-from tunery.core.ports import Closable
 from tunery.inference.protocol import (
     Answer,
     Begin,

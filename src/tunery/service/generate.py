@@ -3,9 +3,10 @@
 import msgspec
 
 from tunery.core.access import Caller
+from tunery.core.closable import Closable
 from tunery.core.errors import InvalidValue
 from tunery.core.generation import GenerationRequest, Piece
-from tunery.core.ports import Blobs, Closable, Generator
+from tunery.core.ports import Blobs, Generator
 from tunery.service.models import Models
 
 

@@ -11,8 +11,8 @@ from fastapi.testclient import TestClient
 from tests.dialects.dataherald.requests import GOLDEN, TABLES, connected
 from tests.dialects.dataherald.tuning import PROMPTS, prompted, scanned
 from tests.dialects.world import World
+from tunery.core.closable import Closable
 from tunery.core.generation import GenerationRequest, Piece
-from tunery.core.ports import Closable
 from tunery.dialects.dataherald import patience
 
 SOON_S = 30.0

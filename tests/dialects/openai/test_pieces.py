@@ -7,8 +7,8 @@ from typing import Any, cast
 import anyio
 from fastapi import Request
 
+from tunery.core.closable import Closable
 from tunery.core.generation import Piece
-from tunery.core.ports import Closable
 from tunery.dialects.openai.sampling.answers import Heading
 from tunery.dialects.openai.sampling.chunks import ChatChunks
 from tunery.dialects.openai.sampling.pieces import in_turn, stream

@@ -16,10 +16,11 @@ from tests.store.values import MovableClock
 from tests.worker.scripts import new_job
 from tunery.addresses import Addresses
 from tunery.blobs.folder import FolderBlobs
+from tunery.core.closable import Closable
 from tunery.core.generation import GenerationRequest, Measured, Piece
 from tunery.core.ids import new_id
 from tunery.core.job import FineTuningJob
-from tunery.core.ports import BuiltSet, Closable
+from tunery.core.ports import BuiltSet
 from tunery.core.text_to_sql import GoldenRecord, SqlSource, n_held_out
 from tunery.databases.customers import CustomerDatabases
 from tunery.service.text_to_sql.connected import ConnectedDatabases

@@ -10,10 +10,10 @@ from tests.dialects.databases import ScriptedDatabases
 from tests.service.text_to_sql.wired import Wired
 from tests.store.values import OURS
 from tunery.blobs.folder import FolderBlobs
+from tunery.core.closable import Closable
 from tunery.core.errors import InvalidValue, QueryFailed, Unavailable
 from tunery.core.generation import GenerationRequest, Measured, Piece
 from tunery.core.models import BaseModel
-from tunery.core.ports import Closable
 from tunery.core.text_to_sql import DatabaseConnection
 from tunery.service.text_to_sql.attempts import Answer, Attempts
 from tunery.service.text_to_sql.connected import ConnectedDatabases

@@ -7,9 +7,9 @@ import pytest
 
 from tests.service.text_to_sql.shop import BASE, CUSTOMERS, SHOP, STAFF, one_of, table, text
 from tunery.bases.catalog import BUILT_IN
+from tunery.core.closable import Closable
 from tunery.core.errors import InvalidValue
 from tunery.core.generation import GenerationRequest, Measured, Piece
-from tunery.core.ports import Closable
 from tunery.core.text_to_sql import TableDescription
 from tunery.inference.process import ChildGenerator
 from tunery.modeling.chat import Chat
