@@ -21,20 +21,27 @@ def resolve_base(model: str) -> Path:
         InvalidValue: there is no such model.
         Unsupported: its weights are not safetensors.
     """
-    folder = _folder(model)
+    folder = model_folder(model)
     if not (folder / "config.json").is_file():
         raise InvalidValue(f"the base model {model!r} has no config.json", param="model")
-    if not any(folder.glob("*.safetensors")):
-        pickled = any(folder.glob("*.bin")) or any(folder.glob("*.pt"))
-        why = "only pickled ones, which can run any code" if pickled else "none"
-        raise Unsupported(
-            f"the base model {model!r} must have its weights as safetensors; it has {why}",
-            param="model",
-        )
+    require_safetensors(folder, f"the base model {model!r}")
     return folder
 
 
-def _folder(model: str) -> Path:
+def require_safetensors(folder: Path, name: str) -> None:
+    """Raise Unsupported where `folder`, called `name`, holds no weights that are safetensors."""
+    if any(folder.glob("*.safetensors")):
+        return
+    pickled = any(folder.glob("*.bin")) or any(folder.glob("*.pt"))
+    why = "only pickled ones, which can run any code" if pickled else "none"
+    raise Unsupported(
+        f"{name} must have its weights as safetensors; it has {why}",
+        param="model",
+    )
+
+
+def model_folder(model: str) -> Path:
+    """The folder of `model`, whatever is in it; InvalidValue where there is none."""
     if model and Path(model).is_dir():
         return Path(model)
     name, _, revision = model.partition("@")
