@@ -53,6 +53,8 @@ class ImageGeneration:
     """Whether part of a given picture is drawn anew; `source` and `mask` hold what was given."""
     has_mask: bool = False
     webhook: Webhook | None = None
+    request_hash: bytes | None = None
+    """A digest of the call that asked for it, where that came with an idempotency key."""
     status: GenerationStatus = GenerationStatus.PENDING
     progress: float = 0.0
     """From 0 to 1."""
