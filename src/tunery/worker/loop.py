@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 
+from tunery.core.closable import Closable
 from tunery.core.errors import LeaseLost, NotFound, OutOfSpace, TuneryError
 from tunery.core.job import FineTuningJob, JobStatus
 from tunery.core.ports import (
     Blobs,
     Catalog,
     Clock,
-    Closable,
     Engine,
     Examiner,
     Run,
