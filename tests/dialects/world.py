@@ -152,7 +152,7 @@ def make_world(folder: Path) -> World:
     store = MemoryStore(clock)
     for caller in (OURS, THEIRS):
         store.add_project(caller, first_key(caller))
-    blobs, databases = FolderBlobs(folder), ScriptedDatabases()
+    blobs, databases, sealer = FolderBlobs(folder), ScriptedDatabases(), HidingSealer()
     engines = {"local": ScriptedEngine([FINISHED], report=REPORT)}
     routing = Routing(
         engines=engines, accounts={"openai-main": "local"}, routes={"org/*": "openai-main"}
@@ -164,10 +164,11 @@ def make_world(folder: Path) -> World:
         models=models,
         engines=engines,
         clock=clock,
+        sealer=sealer,
         wake=lambda: None,
         routing=routing,
     )
-    asking = text_to_sql.put_together(HidingSealer(), databases, store, blobs, generator, clock)
+    asking = text_to_sql.put_together(sealer, databases, store, blobs, generator, clock)
     services = Services(
         keys=Keys(store, clock),
         files=Files(store, blobs, clock, max_file_bytes=1_000_000),

@@ -1,6 +1,6 @@
 """Who is told when something is over, and what."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
@@ -13,7 +13,7 @@ class Webhook:
 
     door: str
     url: str
-    secret: str | None = None
+    secret: str | None = field(default=None, repr=False)
     """Sealed, and bound to the id of what is told of."""
     link_base: str | None = None
     """What the links in it begin with, such as `https://tunery.example.com`."""

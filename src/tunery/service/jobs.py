@@ -20,10 +20,11 @@ from tunery.core.method import Method, Subject
 from tunery.core.models import BaseModel, Modality
 from tunery.core.pages import NumberedItems, NumberedPage, Page, PageRequest
 from tunery.core.plan import plan
-from tunery.core.ports import Catalog, Clock, Engine, FileStore, Idempotency, JobStore
+from tunery.core.ports import Catalog, Clock, Engine, FileStore, Idempotency, JobStore, Sealer
 from tunery.core.preflight import FEWEST_EXAMPLES, Preflight, refusal, too_few_examples
 from tunery.service.models import Models
 from tunery.service.routing import Routing
+from tunery.service.webhooks import sealed
 
 LARGEST_SEED = 2**31 - 1
 _ROWS = frozenset({Format.CHAT, Format.COMPLETION})
@@ -59,6 +60,7 @@ class Jobs:
         models: Models,
         engines: Mapping[str, Engine],
         clock: Clock,
+        sealer: Sealer,
         wake: Callable[[], None],
         routing: Routing | None = None,
         text_model: str = "tiny-chat",
@@ -66,6 +68,7 @@ class Jobs:
     ) -> None:
         """`wake` tells the worker in this process, if there is one, that something waits.
 
+        `sealer` makes the secrets of webhooks unreadable, each bound to its job.
         `routing` chooses among `engines`; left out, it knows them by their own names alone.
         `text_model` and `image_model` are the base models of jobs that name none.
         """
@@ -74,6 +77,7 @@ class Jobs:
         self._models = models
         self._engines = engines
         self._clock = clock
+        self._sealer = sealer
         self._wake = wake
         self._routing = routing or Routing(engines=engines)
         self._own_models: Mapping[Modality, str] = {"text": text_model, "image": image_model}
@@ -205,8 +209,9 @@ class Jobs:
             raise InvalidValue(_wrong_modality(base), param="model", code="model_not_available")
         if new.sql_source is None:
             self._check_files(caller, new)
+        job_id = new_id("ftjob-")
         job = FineTuningJob(
-            id=new_id("ftjob-"),
+            id=job_id,
             project_id=caller.project_id,
             organization_id=caller.organization_id,
             created_by=caller.user_id,
@@ -227,7 +232,7 @@ class Jobs:
             metadata=new.metadata,
             echo=new.echo,
             initial_adapter=initial_adapter,
-            webhook=new.webhook,
+            webhook=sealed(new.webhook, self._sealer, bound_to=job_id),
         )
         self._engines[job.engine].check(job)
         return job

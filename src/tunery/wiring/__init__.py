@@ -102,6 +102,7 @@ def build(settings: Settings) -> Wired:
         models=models,
         engines=engines,
         clock=clock,
+        sealer=sealer,
         wake=worker.wake,
         routing=routing,
         text_model=settings.text_model,
