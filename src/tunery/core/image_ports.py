@@ -60,7 +60,10 @@ class ErrandStore(Protocol):
     """
 
     def add_image_generation(self, generation: ImageGeneration) -> None:
-        """Keep a new generation, with the errand to draw it; one whose id is there already stays."""
+        """Keep a new generation, with the errand to draw it.
+
+        One whose id is there already stays as it is.
+        """
 
     def image_generation(self, project_id: str, generation_id: str) -> ImageGeneration:
         """One generation; NotFound where the project has none."""
