@@ -12,6 +12,7 @@ from tunery.core.events import Checkpoint, Event, NewEvent
 from tunery.core.files import File, Upload, UploadPart, UploadStatus
 from tunery.core.generation import GenerationRequest, Measured, Piece
 from tunery.core.hyperparameters import ResolvedHyperparameters
+from tunery.core.image_ports import ErrandStore
 from tunery.core.job import FineTuningJob, JobStatus
 from tunery.core.models import BaseModel, Deployment, FineTunedModel
 from tunery.core.pages import NumberedItems, NumberedPage, Page, PageRequest
@@ -316,6 +317,13 @@ class RunStore(Protocol):
         One that an attempt before this published under the same id is replaced.
         """
 
+    def publish_samples(self, lease: Lease, file: File, event: NewEvent) -> None:
+        """Keep `file`, pictures that the trainer drew, and say so; LeaseLost as `apply`.
+
+        It is no result file. An attempt that takes steps again draws for them again: where there
+        was a file of that id before, nothing is kept or said.
+        """
+
     def retired_checkpoints(self, job_id: str) -> Sequence[Checkpoint]:
         """Checkpoints no longer listed whose folders are still on disk."""
 
@@ -402,7 +410,7 @@ class Shelves(Protocol):
         """Deployments that were asked for; the parent is the model's name."""
 
 
-class Store(KeyStore, FileStore, JobStore, RunStore, Shelves, Protocol):
+class Store(KeyStore, FileStore, JobStore, RunStore, ErrandStore, Shelves, Protocol):
     """All that is remembered."""
 
     def ping(self) -> None:

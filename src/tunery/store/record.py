@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from tunery.core.errands import Errand
 from tunery.core.events import Checkpoint, NewEvent
 from tunery.core.job import FineTuningJob
 from tunery.core.models import FineTunedModel
@@ -39,3 +40,5 @@ class Change:
     events: tuple[NewEvent, ...] = ()
     model: FineTunedModel | None = None
     """The tuned model that the job has made."""
+    errands: tuple[Errand, ...] = ()
+    """What is to be done because of it."""

@@ -26,7 +26,7 @@ from tunery.core.progress import (
     Sampled,
 )
 from tunery.store.record import Change, Record
-from tunery.store.rules import check_held, going_on, moved, released
+from tunery.store.rules import check_held, ended, going_on, moved, released
 
 MOST_DEATHS = 3
 """As often as a trainer may die without a new checkpoint; one more, and the job fails."""
@@ -162,11 +162,9 @@ def _died(change: Change, died: Died, now: datetime) -> Change:
 def _failed(change: Change, failed: Failed, now: datetime) -> Change:
     job = replace(
         moved(change.record.job, JobStatus.FAILED),
-        finished_at=now,
         error=JobError(code=failed.code, message=failed.message, param=failed.param),
     )
-    said = _say(change, failed.message, level="error")
-    return replace(said, record=released(replace(change.record, job=job)))
+    return ended(_say(change, failed.message, level="error"), job, now)
 
 
 def _evaluated(change: Change, evaluated: Evaluated) -> Change:
@@ -192,13 +190,12 @@ def _finished(change: Change, finished: Finished, now: datetime) -> Change:
     model = _model(job, finished, now)
     job = replace(
         moved(job, JobStatus.SUCCEEDED),
-        finished_at=now,
         fine_tuned_model=model.name,
         trained_tokens=finished.trained_tokens,
     )
     said = _say(change, f"New fine-tuned model created: {model.name}")
     said = _say(said, "The job has successfully completed")
-    return replace(said, record=released(replace(change.record, job=job)), model=model)
+    return replace(ended(said, job, now), model=model)
 
 
 def _model(job: FineTuningJob, finished: Finished, now: datetime) -> FineTunedModel:

@@ -15,6 +15,7 @@ from tunery.core.job import (
     refuse_move,
 )
 from tunery.core.ports import Idempotency, Lease, Validated
+from tunery.store.errands import to_tell_of_job
 from tunery.store.record import Change, Record
 from tunery.store.times import to_us
 
@@ -119,10 +120,8 @@ def move(
     if record.job.status not in callers_sources(target):
         raise refuse_move(record.job.id, record.job.status, target)
     job = replace(record.job, status=target, estimated_finish=None)
-    after = replace(record, job=job)
-    if target.is_final:
-        after = released(replace(after, job=replace(job, finished_at=now)))
-    return Change(record=after, kept=tuple(kept), events=(event,))
+    change = Change(record=replace(record, job=job), kept=tuple(kept), events=(event,))
+    return ended(change, job, now) if target.is_final else change
 
 
 def deleted(record: Record, kept: Sequence[Checkpoint], event: NewEvent, now: datetime) -> Change:
@@ -183,6 +182,13 @@ def moved(job: FineTuningJob, target: JobStatus) -> FineTuningJob:
     if target not in MOVES[job.status]:
         raise refuse_move(job.id, job.status, target)
     return replace(job, status=target, estimated_finish=None)
+
+
+def ended(change: Change, job: FineTuningJob, now: datetime) -> Change:
+    """`change`, after which `job` is over: held by nobody, and told of where somebody asked."""
+    job = replace(job, finished_at=now)
+    record = released(replace(change.record, job=job))
+    return replace(change, record=record, errands=to_tell_of_job(job, now))
 
 
 def released(record: Record) -> Record:

@@ -1,6 +1,7 @@
 """The store in this process's memory: gone with it, and otherwise held to the same suite."""
 
 from tunery.core.ports import Clock
+from tunery.store.memory.errands import MemoryErrands
 from tunery.store.memory.files import MemoryFiles
 from tunery.store.memory.jobs import MemoryJobs
 from tunery.store.memory.keys import MemoryKeys
@@ -18,6 +19,7 @@ class MemoryStore(
     MemoryJobs,
     MemoryModels,
     MemoryRuns,
+    MemoryErrands,
     MemoryShelves,
 ):
     """The whole `Store` port on dictionaries."""

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from tunery.core.errands import Errand
 from tunery.core.events import Checkpoint, Event, NewEvent, event_id
-from tunery.store.memory.state import State
+from tunery.store.memory.state import KeptErrand, State
 from tunery.store.record import Change, Record
+from tunery.store.times import to_us
 
 
 def kept(state: State, job_id: str) -> tuple[Checkpoint, ...]:
@@ -33,6 +35,13 @@ def write(
     state.retired |= before_and_new - stay
     if change.model is not None:
         state.models.append(change.model)
+    add_errands(state, change.errands, now)
+
+
+def add_errands(state: State, errands: Sequence[Errand], now: datetime) -> None:
+    """Keep `errands`, due at once."""
+    for errand in errands:
+        state.errands[errand.id] = KeptErrand(errand=errand, due_at_us=to_us(now))
 
 
 def add_events(state: State, job_id: str, events: Sequence[NewEvent], now: datetime) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from tunery.core.errors import LeaseLost
-from tunery.core.events import Checkpoint
+from tunery.core.events import Checkpoint, NewEvent
 from tunery.core.files import File
 from tunery.core.job import WAITING_FOR, JobStatus
 from tunery.core.ports import Lease, Run, Validated, Work
@@ -90,6 +90,16 @@ class MemoryRuns(Part):
             self._state.deleted_files |= replaced
             self._publish(file)
             change = Change(record=replace(before, job=job), kept=())
+            changes.write(self._state, before, (), change, self._clock.now())
+
+    def publish_samples(self, lease: Lease, file: File, event: NewEvent) -> None:
+        """Keep `file`, pictures that the trainer drew, and say so; LeaseLost as `apply`."""
+        with self._state.lock:
+            before = self._held(lease)
+            if file.id in self._state.files:
+                return
+            self._publish(file)
+            change = Change(record=before, kept=(), events=(event,))
             changes.write(self._state, before, (), change, self._clock.now())
 
     def retired_checkpoints(self, job_id: str) -> Sequence[Checkpoint]:

@@ -7,8 +7,10 @@ from datetime import datetime
 from typing import TypeVar
 
 from tunery.core.access import ApiKey
+from tunery.core.errands import Errand
 from tunery.core.events import Checkpoint, Event
 from tunery.core.files import File, Upload, UploadPart
+from tunery.core.image_generations import ImageGeneration
 from tunery.core.job import FineTuningJob
 from tunery.core.models import FineTunedModel
 from tunery.core.pages import NumberedItems, NumberedPage, Page, PageRequest
@@ -25,6 +27,16 @@ class Answer:
     request_hash: bytes
     at: datetime
     job: FineTuningJob
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptErrand:
+    """An errand, and when it may be taken."""
+
+    errand: Errand
+    due_at_us: int
+    lease_until_us: int | None = None
+    """None where nobody has it."""
 
 
 @dataclass
@@ -50,6 +62,8 @@ class State:
     models: list[FineTunedModel] = field(default_factory=list)
     answers: dict[tuple[str, str], Answer] = field(default_factory=dict)
     """By project and idempotency key."""
+    image_generations: dict[str, ImageGeneration] = field(default_factory=dict)
+    errands: dict[str, KeptErrand] = field(default_factory=dict)
 
 
 class Part:
