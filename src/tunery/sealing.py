@@ -1,13 +1,16 @@
-"""Secrets at rest: the `Sealer` port with AES-256-GCM (NIST SP 800-38D).
+"""What the installation's secret key does: it seals secrets at rest, and it signs.
 
-A sealed text is `tunery-sealed:1:<key>:<bound to>:<nonce and ciphertext>`. All before the last part
-is authenticated with it, and so is the row that it belongs to: moved to another row, it opens
-nothing.
+The `Sealer` port is AES-256-GCM (NIST SP 800-38D). A sealed text is
+`tunery-sealed:1:<key>:<bound to>:<nonce and ciphertext>`. All before the last part is authenticated
+with it, and so is the row that it belongs to: moved to another row, it opens nothing.
+
+The `Signer` port is HMAC-SHA256 with a key of its own, derived by HKDF (RFC 5869).
 """
 
 import base64
 import binascii
 import hashlib
+import hmac
 import os
 import secrets
 import threading
@@ -17,6 +20,8 @@ from urllib.parse import quote, unquote
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from tunery.core.errors import InvalidValue
 
@@ -24,6 +29,8 @@ _PREFIX = "tunery-sealed:"
 _VERSION = "1"
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
+_SIGNING = b"tunery signatures 1"
+"""What the derived key is for; another purpose has another."""
 
 
 class AesSealer:
@@ -35,19 +42,13 @@ class AesSealer:
         Raises:
             InvalidValue: the key is not the base64 of 32 bytes.
         """
-        self._file = home / "secret.key"
-        self._lock = threading.Lock()
-        self._key: bytes | None = None
-        if secret_key is not None:
-            self._key = _decoded(secret_key, "secret_key (TUNERY_SECRET_KEY)")
-        elif self._file.exists():
-            self._key = _read(self._file)
+        self._key = _SecretKey(home, secret_key)
 
     def seal(self, secret: str, *, bound_to: str) -> str:
         """`secret`, readable again only by `open` with the same `bound_to`."""
-        key, nonce = self._the_key(), secrets.token_bytes(_NONCE_BYTES)
+        key, nonce = self._key.get(), secrets.token_bytes(_NONCE_BYTES)
         head = _head(key, bound_to)
-        sealed = AESGCM(key).encrypt(nonce, secret.encode(errors="surrogatepass"), head.encode())
+        sealed = AESGCM(key).encrypt(nonce, _encoded(secret), head.encode())
         return head + base64.urlsafe_b64encode(nonce + sealed).decode()
 
     def open(self, sealed: str, *, bound_to: str) -> str:
@@ -56,7 +57,7 @@ class AesSealer:
         Raises:
             InvalidValue: it was not sealed here, or not for that.
         """
-        key, (key_id, bound, body) = self._the_key(), _parts(sealed)
+        key, (key_id, bound, body) = self._key.get(), _parts(sealed)
         if bound != bound_to:
             raise InvalidValue("The sealed text belongs to something else.")
         if key_id != _key_id(key):
@@ -76,12 +77,48 @@ class AesSealer:
         """Whether `text` looks like something that `seal` made."""
         return text.startswith(_PREFIX)
 
-    def _the_key(self) -> bytes:
+
+class HmacSigner:
+    """The `Signer` port over one key."""
+
+    def __init__(self, home: Path, secret_key: str | None = None) -> None:
+        """The key is derived from that of `AesSealer`; raises as it does."""
+        self._key = _SecretKey(home, secret_key)
+
+    def sign(self, text: str) -> str:
+        """The signature of `text` by this installation, as hexadecimal digits."""
+        key = HKDF(SHA256(), _KEY_BYTES, salt=None, info=_SIGNING).derive(self._key.get())
+        return hmac.new(key, _encoded(text), "sha256").hexdigest()
+
+    def is_signed(self, text: str, signature: str) -> bool:
+        """Whether `signature` is that of `text`; takes as long wherever they differ."""
+        return hmac.compare_digest(_encoded(self.sign(text)), _encoded(signature))
+
+
+class _SecretKey:
+    """The key of an operator's, or the one in a file, made where there is none."""
+
+    def __init__(self, home: Path, secret_key: str | None) -> None:
+        self._file = home / "secret.key"
+        self._lock = threading.Lock()
+        self._key: bytes | None = None
+        if secret_key is not None:
+            self._key = _decoded(secret_key, "secret_key (TUNERY_SECRET_KEY)")
+        elif self._file.exists():
+            self._key = _read(self._file)
+
+    def get(self) -> bytes:
+        """Its bytes, on disk by now."""
         with self._lock:
             if self._key is None:
                 _make(self._file)
                 self._key = _read(self._file)
             return self._key
+
+
+def _encoded(text: str) -> bytes:
+    """Any text there is, also what is no Unicode."""
+    return text.encode(errors="surrogatepass")
 
 
 def _head(key: bytes, bound_to: str) -> str:
