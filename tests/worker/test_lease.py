@@ -1,16 +1,11 @@
 """Holding on to a job."""
 
 import threading
-from typing import cast
 
 import pytest
 
 from tunery.core.errors import LeaseLost, Unavailable
-from tunery.core.job import JobStatus
-from tunery.core.ports import Lease, RunStore
 from tunery.worker.lease import Heartbeat
-
-LEASE = Lease(job_id="ftjob-1", owner="test", token=1)
 
 
 class Renewals:
@@ -20,15 +15,14 @@ class Renewals:
         self.n_left = n_good
         self._failure = failure
 
-    def renew(self, lease: Lease, lease_s: float) -> JobStatus:
+    def renew(self) -> None:
         if self.n_left == 0:
             raise self._failure
         self.n_left -= 1
-        return JobStatus.RUNNING
 
 
 def heartbeat(renewals: Renewals) -> Heartbeat:
-    return Heartbeat(cast(RunStore, renewals), LEASE, lease_s=0.1)
+    return Heartbeat(renewals.renew, "ftjob-1", lease_s=0.1)
 
 
 def test_a_lease_that_is_gone_is_lost_at_once() -> None:

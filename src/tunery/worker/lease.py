@@ -1,12 +1,12 @@
-"""Holding on to a job while it runs: a heartbeat in a thread of its own."""
+"""Holding on to work while it is done: a heartbeat in a thread of its own."""
 
 import logging
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 
 from tunery.core.errors import LeaseLost, TuneryError
-from tunery.core.ports import Lease, RunStore
 
 logger = logging.getLogger(__name__)
 
@@ -18,15 +18,16 @@ class Heartbeat:
     must have been stopped, because another worker may have claimed the job (I4).
     """
 
-    def __init__(self, store: RunStore, lease: Lease, *, lease_s: float) -> None:
-        """Nothing is renewed before the block is entered, and nothing after it."""
-        self._store = store
-        self._lease = lease
+    def __init__(self, renew: Callable[[], object], what: str, *, lease_s: float) -> None:
+        """`renew` holds `what` for `lease_s` more; LeaseLost where it is gone.
+
+        Nothing is renewed before the block is entered, and nothing after it.
+        """
+        self._renew = renew
+        self._what = what
         self._lease_s = lease_s
         self._ended = threading.Event()
-        self._thread = threading.Thread(
-            target=self._beat, name=f"heartbeat {lease.job_id}", daemon=True
-        )
+        self._thread = threading.Thread(target=self._beat, name=f"heartbeat {what}", daemon=True)
         self.lost = threading.Event()
 
     def __enter__(self) -> "Heartbeat":
@@ -57,11 +58,11 @@ class Heartbeat:
         while not self._ended.wait(pause):
             asked = time.monotonic()
             try:
-                self._store.renew(self._lease, self._lease_s)
+                self._renew()
             except LeaseLost:
                 return
             except TuneryError as error:
-                logger.warning("cannot renew the lease of %s: %s", self._lease.job_id, error)
+                logger.warning("cannot renew the lease of %s: %s", self._what, error)
                 pause = self._lease_s / 12
             else:
                 pause = self._lease_s / 3

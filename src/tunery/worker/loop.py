@@ -115,7 +115,7 @@ class Worker:
 
     def _carry(self, run: Run) -> None:
         try:
-            with Heartbeat(self._store, run.lease, lease_s=self._lease_s) as heartbeat:
+            with self._heartbeat(run) as heartbeat:
                 if run.job.status is JobStatus.VALIDATING_FILES:
                     self._validate(run, heartbeat)
                 else:
@@ -126,6 +126,12 @@ class Worker:
             # The worker's own file did not fit. The job's owner is told, and what was learnt is in
             # the last checkpoint.
             self._store.apply(run.lease, [Died(message=error.message)])
+
+    def _heartbeat(self, run: Run) -> Heartbeat:
+        def renew() -> None:
+            self._store.renew(run.lease, self._lease_s)
+
+        return Heartbeat(renew, run.job.id, lease_s=self._lease_s)
 
     def _validate(self, run: Run, heartbeat: Heartbeat) -> None:
         """Build the job's files where they are yet to be, and queue the job or fail it."""
