@@ -3,20 +3,14 @@
 It ends at once when its standard input closes, whatever it is doing.
 """
 
-import os
-import queue
-import sys
-import threading
-from typing import BinaryIO
-
-from tunery.inference.protocol import Answer, Command, command, to_line
+from tunery.inference.pipes import incoming, own_output
+from tunery.inference.protocol import Answer, command, to_line
 
 
 def main() -> None:
     """Serve until standard input closes."""
-    output = _own_output()
-    commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
-    threading.Thread(target=_read, args=(commands,), daemon=True).start()
+    output = own_output()
+    commands = incoming(command)
 
     # Only now, with the reader at work: torch takes seconds, and the server may go meanwhile.
     from tunery.inference.scales import Scales
@@ -30,20 +24,6 @@ def main() -> None:
 
     shelf = Shelf()
     Turns(lambda request: generate(shelf, request), Scales().measure, say).serve(commands)
-
-
-def _own_output() -> BinaryIO:
-    """Standard output for the protocol alone; whatever a library prints goes to standard error."""
-    output = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    return output
-
-
-def _read(commands: "queue.SimpleQueue[Command]") -> None:
-    for line in sys.stdin.buffer:
-        commands.put(command(line))
-    # The server is gone: a token on its way matters to nobody, and neither does cleaning up.
-    os._exit(0)
 
 
 if __name__ == "__main__":

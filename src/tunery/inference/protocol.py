@@ -1,5 +1,6 @@
 """What goes over the pipes between the server and its inference child: JSON lines."""
 
+import traceback
 from typing import Literal
 
 import msgspec
@@ -72,7 +73,7 @@ _commands: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
 _answers: msgspec.json.Decoder[Answer] = msgspec.json.Decoder(Answer)
 
 
-def to_line(value: Command | Answer) -> bytes:
+def to_line(value: msgspec.Struct) -> bytes:
     r"""`value` as one line of JSON, `\n` included."""
     return _encoder.encode(value) + b"\n"
 
@@ -87,7 +88,17 @@ def spoken(line: bytes) -> Answer:
     return _answers.decode(line)
 
 
-def refusal(number: int, error: TuneryError) -> Refused:
+def failure(number: int, error: Exception) -> Refused:
+    """What the caller is told, in the handler of `error`."""
+    if isinstance(error, TuneryError):
+        return _refusal(number, error)
+    traceback.print_exc()
+    # What it says may name places of this machine, which are not for callers.
+    failed = f"The model could not be used ({type(error).__name__}). The server's log says more."
+    return _refusal(number, Unavailable(failed))
+
+
+def _refusal(number: int, error: TuneryError) -> Refused:
     """`error` as it travels."""
     if isinstance(error, InvalidValue):
         return Refused(number, "invalid", error.message, error.param, error.code)

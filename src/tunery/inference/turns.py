@@ -1,12 +1,10 @@
 """Several requests at once, each a token further in its turn."""
 
 import queue
-import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import NoReturn
 
-from tunery.core.errors import TuneryError, Unavailable
 from tunery.core.generation import GenerationRequest, Measured, Piece
 from tunery.inference.protocol import (
     Answer,
@@ -17,7 +15,7 @@ from tunery.inference.protocol import (
     Refused,
     Said,
     Stop,
-    refusal,
+    failure,
 )
 
 _AT_ONCE = 16
@@ -77,7 +75,7 @@ class Turns:
         try:
             return Counted(command.number, self._measure(command.location, command.texts))
         except Exception as error:
-            return _failure(command.number, error)
+            return failure(command.number, error)
 
 
 def _step(number: int, pieces: Iterator[Piece | None]) -> Answer | None:
@@ -87,15 +85,5 @@ def _step(number: int, pieces: Iterator[Piece | None]) -> Answer | None:
     except StopIteration:
         return Said(number, last=True)
     except Exception as error:  # one request that fails must not end the others
-        return _failure(number, error)
+        return failure(number, error)
     return None if piece is None else Said(number, [piece])
-
-
-def _failure(number: int, error: Exception) -> Refused:
-    """What the caller is told, in the handler of `error`."""
-    if isinstance(error, TuneryError):
-        return refusal(number, error)
-    traceback.print_exc()
-    # What it says may name places of this machine, which are not for callers.
-    failed = f"The model could not be used ({type(error).__name__}). The server's log says more."
-    return refusal(number, Unavailable(failed))
