@@ -31,8 +31,12 @@ class SharedStore:
 
     def shift_leases(self, seconds: float) -> None:
         """PostgreSQL's clock cannot be moved, so its leases are."""
+        passed = {"us": round(seconds * 1e6)}
+        self._client.execute("UPDATE jobs SET lease_until_us = lease_until_us - %(us)s", passed)
         self._client.execute(
-            "UPDATE jobs SET lease_until_us = lease_until_us - %s", [round(seconds * 1e6)]
+            "UPDATE errands SET due_at_us = due_at_us - %(us)s,"
+            " lease_until_us = lease_until_us - %(us)s",
+            passed,
         )
 
     def close(self) -> None:

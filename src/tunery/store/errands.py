@@ -2,8 +2,6 @@
 
 from datetime import datetime
 
-import msgspec
-
 from tunery.core.errands import Errand
 from tunery.core.errors import LeaseLost
 from tunery.core.ids import new_id
@@ -22,9 +20,6 @@ _OUTCOMES: dict[JobStatus, Outcome] = {
     JobStatus.FAILED: "failed",
     JobStatus.CANCELLED: "cancelled",
 }
-
-_encoder = msgspec.json.Encoder()
-_notice = msgspec.json.Decoder(Notice).decode
 
 
 def to_draw(generation: ImageGeneration) -> Errand:
@@ -94,16 +89,6 @@ def check_subject(errand: Errand, generation: ImageGeneration) -> None:
 def lease_lost(errand: Errand) -> LeaseLost:
     """The error that says that whoever took an errand may no longer report on it."""
     return LeaseLost(f"The lease of attempt {errand.n_attempts} on errand {errand.id} is gone.")
-
-
-def encoded(notice: Notice) -> str:
-    """`notice` as a JSON text."""
-    return _encoder.encode(notice).decode()
-
-
-def decoded(text: str) -> Notice:
-    """The notice that `encoded` was given."""
-    return _notice(text)
 
 
 def _to_tell(notice: Notice) -> Errand:

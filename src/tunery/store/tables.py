@@ -207,6 +207,7 @@ jobs = Table(
     # Out of `sql_source`, for the index.
     _maybe("db_connection_id"),
     _maybe("evaluation"),
+    _maybe("webhook"),
     # As with files, the last column is for counting.
     Index(
         "ix_jobs_project",
@@ -341,3 +342,50 @@ instructions = _shelf("instructions")
 prompts = _shelf("prompts")
 sql_generations = _shelf("sql_generations")
 deployments = _shelf("deployments")
+
+PENDING = text("status = 'pending'")
+"""Of the images that are yet to be drawn."""
+DRAWN_OR_FAILED = text("status <> 'pending'")
+"""Of the others."""
+
+image_generations = Table(
+    "image_generations",
+    metadata,
+    _sequence(),
+    _id(),
+    _project_id(),
+    Column("job_id", Text, ForeignKey("jobs.id"), nullable=False),
+    _whole("created_at_us"),
+    _required("status"),
+    _required("value"),
+    Index(
+        "ix_image_generations_pending",
+        "project_id",
+        sqlite_where=PENDING,
+        postgresql_where=PENDING,
+    ),
+    Index(
+        "ix_image_generations_over",
+        "created_at_us",
+        sqlite_where=DRAWN_OR_FAILED,
+        postgresql_where=DRAWN_OR_FAILED,
+    ),
+)
+
+# What is to be done because something durable happened (I5). One that is leased has a time until
+# which it is; the number of attempts is the token of the lease.
+errands = Table(
+    "errands",
+    metadata,
+    _sequence(),
+    _id(),
+    _project_id(),
+    _required("kind"),
+    _required("subject"),
+    _maybe("notice"),
+    _whole("n_attempts"),
+    _whole("due_at_us"),
+    _whole("lease_until_us", nullable=True),
+    # Holds all that is looked at when the next one is chosen.
+    Index("ix_errands_due", "kind", "due_at_us", "sequence", "lease_until_us", "project_id"),
+)

@@ -16,6 +16,11 @@ def from_us(microseconds: int) -> datetime:
     return _EPOCH + timedelta(microseconds=microseconds)
 
 
+def seconds_in_us(seconds: float) -> int:
+    """So many seconds in microseconds."""
+    return round(seconds * 1_000_000)
+
+
 def to_us_or_none(time: datetime | None) -> int | None:
     """As `to_us`, where there may be no time."""
     return None if time is None else to_us(time)

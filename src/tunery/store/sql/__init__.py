@@ -1,5 +1,6 @@
 """What the SQL stores share: statements, rows, and each part of the port on any database."""
 
+from tunery.store.sql.errands import SqlErrands
 from tunery.store.sql.files import SqlFiles
 from tunery.store.sql.jobs import SqlJobs
 from tunery.store.sql.keys import SqlKeys
@@ -9,7 +10,7 @@ from tunery.store.sql.shelves import SqlShelves
 from tunery.store.sql.uploads import SqlUploads
 
 
-class SqlStore(SqlKeys, SqlFiles, SqlUploads, SqlJobs, SqlModels, SqlRuns, SqlShelves):
+class SqlStore(SqlKeys, SqlFiles, SqlUploads, SqlJobs, SqlModels, SqlRuns, SqlErrands, SqlShelves):
     """The whole `Store` port on one database."""
 
     @property

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from tunery.core.errands import Errand
 from tunery.core.errors import LeaseLost
 from tunery.core.events import Checkpoint, NewEvent
 from tunery.core.job import FineTuningJob, refuse_move
 from tunery.store.record import Change, Record
 from tunery.store.sql import job_rows, rows
 from tunery.store.sql.database import Transaction
+from tunery.store.statements import errands as errand_statements
 from tunery.store.statements import jobs as statements
 from tunery.store.statements import runs
 from tunery.store.times import to_us
@@ -44,6 +46,7 @@ def write(
     retire(tx, [each for each in (*listed, *change.published) if each.id not in stay], now)
     if change.model is not None:
         tx.run(statements.NEW_MODEL, rows.model_values(change.model))
+    add_errands(tx, change.errands)
 
 
 def add_events(
@@ -66,6 +69,13 @@ def add_events(
             for number, event in enumerate(events, start=last + 1)
         ],
     )
+
+
+def add_errands(tx: Transaction, errands: Sequence[Errand]) -> None:
+    """Keep `errands`, due at once."""
+    for errand in errands:
+        due = {"due_at_us": tx.now_us()}
+        tx.run(errand_statements.NEW_ERRAND, rows.errand_values(errand) | due)
 
 
 def retire(tx: Transaction, checkpoints: Sequence[Checkpoint], now: datetime) -> None:

@@ -13,6 +13,7 @@ from tunery.core.lora import LoraConfig
 from tunery.core.method import Method, Subject, Supervised
 from tunery.core.progress import Evaluated
 from tunery.core.text_to_sql import SqlSource
+from tunery.core.webhooks import Webhook
 from tunery.store.record import Record
 from tunery.store.sql.database import Row
 from tunery.store.sql.rows import IDENTITY_TYPE, to_json
@@ -29,6 +30,7 @@ _names = msgspec.json.Decoder(tuple[str, ...]).decode
 _error = msgspec.json.Decoder(JobError).decode
 _sql_source = msgspec.json.Decoder(SqlSource).decode
 _evaluation = msgspec.json.Decoder(Evaluated).decode
+_webhook = msgspec.json.Decoder(Webhook).decode
 _values = msgspec.json.Decoder(dict[str, Any]).decode
 _STATUS = {str(status): status for status in JobStatus}
 
@@ -68,6 +70,7 @@ def job(row: Row) -> FineTuningJob:
         created_by_type=IDENTITY_TYPE[row[30]],
         sql_source=None if row[31] is None else _sql_source(row[31]),
         evaluation=None if row[32] is None else _evaluation(row[32]),
+        webhook=None if row[33] is None else _webhook(row[33]),
     )
 
 
@@ -75,12 +78,12 @@ def record(row: Row) -> Record:
     """A job and who holds it, from `RECORD_COLUMNS`."""
     return Record(
         job=job(row),
-        owner=row[33],
-        token=row[34],
-        lease_until_us=row[35],
-        deaths=row[36],
-        last_event=row[37],
-        deleted_at_us=row[38],
+        owner=row[34],
+        token=row[35],
+        lease_until_us=row[36],
+        deaths=row[37],
+        last_event=row[38],
+        deleted_at_us=row[39],
     )
 
 
@@ -113,6 +116,7 @@ def _asked(job: FineTuningJob) -> dict[str, object]:
         "created_by_type": job.created_by_type.value,
         "sql_source": None if job.sql_source is None else to_json(job.sql_source),
         "db_connection_id": None if job.sql_source is None else job.sql_source.db_connection_id,
+        "webhook": None if job.webhook is None else to_json(job.webhook),
     }
 
 

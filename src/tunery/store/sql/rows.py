@@ -6,16 +6,19 @@ from typing import Any
 import msgspec
 
 from tunery.core.access import ApiKey, IdentityType
+from tunery.core.errands import Errand
 from tunery.core.events import Checkpoint, Event, event_id
 from tunery.core.files import File, Format, Upload, UploadPart, UploadStatus
 from tunery.core.models import FineTunedModel
 from tunery.core.progress import Metrics
+from tunery.core.webhooks import Notice
 from tunery.store.sql.database import Row
 from tunery.store.steps import step_of
 from tunery.store.times import from_us, from_us_or_none, to_us, to_us_or_none
 
 _data: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, Any])
 _metrics: msgspec.json.Decoder[Metrics] = msgspec.json.Decoder(Metrics)
+_notice = msgspec.json.Decoder(Notice).decode
 _echo = msgspec.json.Decoder(dict[str, Any]).decode
 IDENTITY_TYPE = {str(each): each for each in IdentityType}
 _encoder = msgspec.json.Encoder()
@@ -225,4 +228,28 @@ def model(row: Row) -> FineTunedModel:
         created_at=from_us(row[5]),
         created_by=row[6],
         created_by_type=IDENTITY_TYPE[row[7]],
+    )
+
+
+def errand_values(errand: Errand) -> dict[str, object]:
+    """The columns of a new errand, but for when it is due."""
+    return {
+        "id": errand.id,
+        "project_id": errand.project_id,
+        "kind": errand.kind,
+        "subject": errand.subject,
+        "notice": None if errand.notice is None else to_json(errand.notice),
+        "n_attempts": errand.n_attempts,
+    }
+
+
+def errand(row: Row) -> Errand:
+    """An errand from `ERRAND_COLUMNS`."""
+    return Errand(
+        id=row[0],
+        project_id=row[1],
+        kind=row[2],
+        subject=row[3],
+        notice=None if row[4] is None else _notice(row[4]),
+        n_attempts=row[5],
     )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tunery.core.events import Checkpoint
+from tunery.core.events import Checkpoint, NewEvent
 from tunery.core.files import File
 from tunery.core.job import JobStatus
 from tunery.core.ports import Lease, Run, Validated, Work
@@ -15,8 +15,7 @@ from tunery.store.sql.database import Part, Row, Transaction
 from tunery.store.statements import files as file_statements
 from tunery.store.statements import runs as statements
 from tunery.store.statements import upkeep
-
-_US = 1_000_000
+from tunery.store.times import seconds_in_us
 
 
 class SqlRuns(Part):
@@ -32,7 +31,7 @@ class SqlRuns(Part):
             if found is None:
                 return None
             before = changes.locked(tx, found[0])
-            return self._lease(tx, before, owner, now_us + _us(lease_s))
+            return self._lease(tx, before, owner, now_us + seconds_in_us(lease_s))
 
         return self._database.write(work)
 
@@ -46,7 +45,7 @@ class SqlRuns(Part):
                     "job_id": lease.job_id,
                     "held_token": lease.token,
                     "owner": lease.owner,
-                    "until_us": tx.now_us() + _us(lease_s),
+                    "until_us": tx.now_us() + seconds_in_us(lease_s),
                 },
             )
 
@@ -116,6 +115,21 @@ class SqlRuns(Part):
 
         self._database.write(work)
 
+    def publish_samples(self, lease: Lease, file: File, event: NewEvent) -> None:
+        """Keep `file`, pictures that the trainer drew, and say so; LeaseLost as `apply`."""
+
+        def work(tx: Transaction) -> None:
+            before = changes.locked(tx, lease.job_id)
+            rules.check_held(before, lease)
+            which = {"project_id": file.project_id, "id": file.id}
+            if tx.one(file_statements.FILE_SEQUENCE, which) is not None:
+                return
+            tx.run(file_statements.NEW_FILE, rows.file_values(file))
+            change = Change(record=before, kept=(), events=(event,))
+            changes.write(tx, before, (), change, self._clock.now())
+
+        self._database.write(work)
+
     def retired_checkpoints(self, job_id: str) -> Sequence[Checkpoint]:
         """Checkpoints no longer listed whose folders are still on disk."""
         return rows.checkpoints(self._database.all(statements.RETIRED, {"job_id": job_id}))
@@ -165,7 +179,3 @@ def _publish(tx: Transaction, file: File) -> None:
     """Keep `file`, in the place of one of its id; its own in lists is that of this moment."""
     tx.run(file_statements.FREE_PLACE, {"project_id": file.project_id, "id": file.id})
     tx.run(file_statements.NEW_FILE, rows.file_values(file))
-
-
-def _us(seconds: float) -> int:
-    return round(seconds * _US)

@@ -6,6 +6,7 @@ from sqlalchemy import Column
 
 from tunery.store.tables import (
     checkpoints,
+    errands,
     events,
     files,
     jobs,
@@ -101,6 +102,7 @@ JOB_COLUMNS: tuple[Column[Any], ...] = (
     jobs.c.created_by_type,
     jobs.c.sql_source,
     jobs.c.evaluation,
+    jobs.c.webhook,
 )
 
 KEEPING_COLUMNS: tuple[Column[Any], ...] = (
@@ -163,4 +165,13 @@ MODEL_COLUMNS: tuple[Column[Any], ...] = (
     models.c.created_at_us,
     models.c.created_by,
     models.c.created_by_type,
+)
+
+ERRAND_COLUMNS: tuple[Column[Any], ...] = (
+    errands.c.id,
+    errands.c.project_id,
+    errands.c.kind,
+    errands.c.subject,
+    errands.c.notice,
+    errands.c.n_attempts,
 )
