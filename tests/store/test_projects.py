@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import make_url
 
 from tunery.store.sql.database import Compiler
-from tunery.store.statements import files, jobs, keys, uploads
+from tunery.store.statements import files, images, jobs, keys, uploads
 from tunery.store.statements.query import Query
 
 BEFORE_THE_PROJECT_IS_KNOWN = {
@@ -17,13 +17,14 @@ BEFORE_THE_PROJECT_IS_KNOWN = {
     "NEW_PROJECT",
     "NEW_USER",
     "CALLER",
+    "IMAGE_OF_LINK",
 }
 PROJECT = re.compile(r"%\((project_id|of_project)\)s")
 
 
 def _callers_statements() -> dict[str, Query]:
     found: dict[str, Query] = {}
-    for module in (files, jobs, keys, uploads):
+    for module in (files, images, jobs, keys, uploads):
         for name, value in vars(module).items():
             if isinstance(value, Query):
                 found[name] = value

@@ -158,6 +158,49 @@ def test_a_zombie_publishes_no_result_file(store: Store) -> None:
     assert store.job("ours", run.job.id).result_files == ()
 
 
+def test_sample_pictures_are_a_file_that_is_said_and_no_result(store: Store) -> None:
+    run = running(store)
+    store.apply(run.lease, [saved(1)])
+    file = a_file(purpose="fine-tune-results", filename="step-00100.png")
+    drawn = NewEvent(message="Pictures drawn at step 100", data={"file": file.id})
+    store.publish_samples(run.lease, file, drawn)
+    assert store.file("ours", file.id) == file
+    [newest] = store.events("ours", run.job.id, PageRequest(limit=1)).items
+    assert (newest.message, newest.data) == (drawn.message, drawn.data)
+    assert store.job("ours", run.job.id).result_files == ()
+    assert listed(store, run) == [1]
+    assert store.renew(run.lease, 30) is JobStatus.RUNNING
+
+
+def test_sample_pictures_that_are_drawn_again_are_said_once(stage: Stage) -> None:
+    run = running(stage.store)
+    file = a_file(purpose="fine-tune-results", filename="step-00100.png")
+    drawn = NewEvent(message="Pictures drawn at step 100")
+    stage.store.publish_samples(run.lease, file, drawn)
+    stage.advance(31)
+    again = claimed(stage.store)
+    stage.store.publish_samples(again.lease, replace(file, size_bytes=13), drawn)
+    said = [event.message for event in events(stage.store, run)]
+    assert said.count(drawn.message) == 1
+    assert stage.store.file("ours", file.id) == file
+    stage.store.delete_file("ours", file.id)
+    stage.store.publish_samples(again.lease, file, drawn)
+    assert len(events(stage.store, run)) == len(said)
+    with pytest.raises(NotFound):
+        stage.store.file("ours", file.id)
+
+
+def test_a_zombie_publishes_no_sample_pictures(store: Store) -> None:
+    run = running(store)
+    before = events(store, run)
+    file = a_file(purpose="fine-tune-results", filename="step-00100.png")
+    with pytest.raises(LeaseLost):
+        store.publish_samples(stale(run.lease), file, SAID)
+    with pytest.raises(NotFound):
+        store.file("ours", file.id)
+    assert events(store, run) == before
+
+
 def test_tuned_models_are_listed_newest_first(store: Store) -> None:
     names = []
     for _ in range(2):

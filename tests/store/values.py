@@ -8,11 +8,13 @@ from tunery.core.access import ApiKey, Caller, digest
 from tunery.core.events import NewEvent
 from tunery.core.files import File, Upload, UploadPart
 from tunery.core.hyperparameters import ResolvedHyperparameters
+from tunery.core.image_generations import ImageGeneration, ImageSettings
 from tunery.core.job import FineTuningJob, JobStatus
 from tunery.core.lora import LoraConfig
 from tunery.core.method import Supervised
 from tunery.core.ports import Lease, Run, Store, Validated
 from tunery.core.progress import CheckpointSaved, Finished, Metrics
+from tunery.core.webhooks import Webhook
 
 START = datetime(2026, 9, 21, 12, 0, 0, 250_000, tzinfo=UTC)
 OURS = Caller(organization_id="org-a", project_id="ours", user_id="user-a", key_id="key_ours")
@@ -21,6 +23,9 @@ RESOLVED = ResolvedHyperparameters(
     n_epochs=3, batch_size=8, learning_rate_multiplier=1.0, learning_rate=2e-4
 )
 GOOD = Validated(resolved=RESOLVED, total_steps=100)
+WEBHOOK = Webhook(
+    door="bfl", url="https://example.com/told", secret="sealed", link_base="https://tunery.test"
+)
 
 _numbers = itertools.count(1)
 
@@ -113,6 +118,7 @@ def a_job(
     metadata: Mapping[str, str] | None = None,
     training_file: str = "file-training",
     validation_file: str | None = None,
+    webhook: Webhook | None = None,
 ) -> FineTuningJob:
     return FineTuningJob(
         id=an_id("ftjob-"),
@@ -133,6 +139,26 @@ def a_job(
         seed=7,
         metadata=metadata,
         echo={"openai": {"integrations": []}},
+        webhook=webhook,
+    )
+
+
+def an_image(job: FineTuningJob, *, webhook: Webhook | None = None) -> ImageGeneration:
+    return ImageGeneration(
+        id=an_id(""),
+        project_id=job.project_id,
+        job_id=job.id,
+        settings=ImageSettings(
+            prompt="a TOK on a table",
+            strength=0.8,
+            width=512,
+            height=384,
+            steps=None,
+            guidance=None,
+            seed=7,
+        ),
+        created_at=START,
+        webhook=webhook,
     )
 
 
@@ -162,14 +188,18 @@ def saved(step: int, *, valid_loss: float | None = None, folder: str = "") -> Ch
 FINISHED = Finished(adapter="runs/j/1/adapter", trained_tokens=1000)
 
 
-def added(store: Store, project_id: str = "ours") -> FineTuningJob:
+def added(
+    store: Store, project_id: str = "ours", *, webhook: Webhook | None = None
+) -> FineTuningJob:
     """A new job, kept."""
-    return store.add_job(a_job(project_id), [NewEvent(message="Created")], None)
+    return store.add_job(a_job(project_id, webhook=webhook), [NewEvent(message="Created")], None)
 
 
-def queued(store: Store, project_id: str = "ours") -> FineTuningJob:
+def queued(
+    store: Store, project_id: str = "ours", *, webhook: Webhook | None = None
+) -> FineTuningJob:
     """A job whose files are validated. No other may be waiting."""
-    job = added(store, project_id)
+    job = added(store, project_id, webhook=webhook)
     validation = claimed(store)
     assert validation.job.id == job.id
     store.validated(validation.lease, GOOD)
@@ -183,9 +213,9 @@ def claimed(store: Store, owner: str = "worker-1", lease_s: float = 30) -> Run:
     return run
 
 
-def running(store: Store, project_id: str = "ours") -> Run:
+def running(store: Store, project_id: str = "ours", *, webhook: Webhook | None = None) -> Run:
     """A run of a new job. No other may be waiting."""
-    job = queued(store, project_id)
+    job = queued(store, project_id, webhook=webhook)
     run = claimed(store)
     assert run.job.id == job.id
     return run

@@ -81,11 +81,10 @@ class ErrandStore(Protocol):
         """Drop one that is over; its bytes are gone."""
 
     def take_errand(self, kind: ErrandKind, lease_s: float) -> Errand | None:
-        """Lease the errand of that kind that is due for the longest; None where none is.
+        """Lease an errand of that kind that is due; None where none is.
 
-        Its `n_attempts` has risen by one. Whoever took it before, and lost its lease, can no
-        longer report on it. Among projects with drawings to do, the one with the fewest leased
-        comes first.
+        Of the project with the fewest leased, it is the one that is due for the longest. Its
+        `n_attempts` has risen by one: whoever took it before can no longer report on it.
         """
 
     def renew_errand(self, errand: Errand, lease_s: float) -> None:

@@ -386,6 +386,5 @@ errands = Table(
     _whole("n_attempts"),
     _whole("due_at_us"),
     _whole("lease_until_us", nullable=True),
-    # Holds all that is looked at when the next one is chosen.
-    Index("ix_errands_due", "kind", "due_at_us", "sequence", "lease_until_us", "project_id"),
+    Index("ix_errands_due", "kind", "due_at_us"),
 )

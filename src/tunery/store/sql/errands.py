@@ -12,6 +12,7 @@ from tunery.store.errands import IMAGE_GENERATION
 from tunery.store.sql import changes, rows
 from tunery.store.sql.database import Parameters, Part, Row, Transaction
 from tunery.store.statements import errands as statements
+from tunery.store.statements import images, upkeep
 from tunery.store.statements.query import Query
 from tunery.store.times import seconds_in_us, to_us
 
@@ -30,7 +31,7 @@ class SqlErrands(Part):
         }
 
         def work(tx: Transaction) -> None:
-            if tx.run(statements.NEW_IMAGE_GENERATION, values):
+            if tx.run(images.NEW_IMAGE, values):
                 changes.add_errands(tx, [rules.to_draw(generation)])
 
         self._database.write(work)
@@ -38,28 +39,27 @@ class SqlErrands(Part):
     def image_generation(self, project_id: str, generation_id: str) -> ImageGeneration:
         """One generation; NotFound where the project has none."""
         which = {"project_id": project_id, "id": generation_id}
-        return _found(self._database.one(statements.IMAGE_GENERATION, which), generation_id)
+        return _found(self._database.one(images.IMAGE, which), generation_id)
 
     def image_generation_of_link(self, generation_id: str) -> ImageGeneration:
         """One generation of any project: for who holds a signed link. NotFound where unknown."""
-        row = self._database.one(statements.IMAGE_GENERATION_OF_LINK, {"id": generation_id})
+        row = self._database.one(images.IMAGE_OF_LINK, {"id": generation_id})
         return _found(row, generation_id)
 
     def n_pending_images(self, project_id: str) -> int:
         """How many images of a project are yet to be drawn."""
-        row = self._database.one(statements.COUNT_PENDING, {"project_id": project_id})
+        row = self._database.one(images.COUNT_PENDING, {"project_id": project_id})
         return 0 if row is None else int(row[0])
 
     def image_generations_before(self, created: datetime) -> Sequence[ImageGeneration]:
         """Those of all projects that were asked for before that time and are over; at most 100."""
         which = {"before_us": to_us(created), "count": rules.MOST_FORGOTTEN}
-        found = self._database.all(statements.IMAGE_GENERATIONS_BEFORE, which)
+        found = self._database.all(upkeep.IMAGES_BEFORE, which)
         return [IMAGE_GENERATION.decoded(row[0]) for row in found]
 
     def forget_image_generation(self, generation: ImageGeneration) -> None:
         """Drop one that is over; its bytes are gone."""
-        which = {"project_id": generation.project_id, "id": generation.id}
-        self._database.write(lambda tx: tx.run(statements.FORGET_IMAGE_GENERATION, which))
+        self._database.write(lambda tx: tx.run(upkeep.FORGET_IMAGE, {"id": generation.id}))
 
     def take_errand(self, kind: ErrandKind, lease_s: float) -> Errand | None:
         """Lease an errand of that kind that is due; None where none is."""
@@ -93,7 +93,7 @@ class SqlErrands(Part):
         def work(tx: Transaction) -> None:
             if tx.one(statements.LOCK_ERRAND, _the(errand)) is None:
                 raise rules.lease_lost(errand)
-            tx.run(statements.REPLACE_IMAGE_GENERATION, values)
+            tx.run(images.REPLACE_IMAGE, values)
             if rules.is_over(generation):
                 tx.run(statements.FINISH_ERRAND, _the(errand))
                 told = rules.to_tell_of_image(generation, self._clock.now())

@@ -1,56 +1,12 @@
-"""Images as callers ask for them, and errands: by whoever took one, or the next of all projects."""
+"""Errands: by whoever took one, or the next across all projects."""
 
 from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy import literal_column as word
-from sqlalchemy.dialects import postgresql
 
 from tunery.store.statements.columns import ERRAND_COLUMNS
 from tunery.store.statements.parts import given, new, number, value
 from tunery.store.statements.query import Query
-from tunery.store.tables import DRAWN_OR_FAILED, PENDING, errands, image_generations
-
-_COLUMNS = [column for column in image_generations.c if column.name != "sequence"]
-
-# Named after PostgreSQL, but SQLite writes it the same way.
-NEW_IMAGE_GENERATION = Query(
-    postgresql.insert(image_generations)
-    .values({each.name: value(each.name, each) for each in _COLUMNS})
-    .on_conflict_do_nothing()
-    .inline()
-)
-IMAGE_GENERATION = Query(
-    select(image_generations.c.value).where(
-        given(image_generations.c.project_id), given(image_generations.c.id)
-    )
-)
-IMAGE_GENERATION_OF_LINK = Query(
-    select(image_generations.c.value).where(given(image_generations.c.id))
-)
-COUNT_PENDING = Query(
-    select(func.count())
-    .select_from(image_generations)
-    .where(given(image_generations.c.project_id), PENDING)
-)
-REPLACE_IMAGE_GENERATION = Query(
-    update(image_generations)
-    .where(image_generations.c.project_id == value("of_project", image_generations.c.project_id))
-    .where(image_generations.c.id == value("generation_id", image_generations.c.id))
-    .values(
-        status=value("status", image_generations.c.status),
-        value=value("value", image_generations.c.value),
-    )
-)
-IMAGE_GENERATIONS_BEFORE = Query(
-    select(image_generations.c.value)
-    .where(image_generations.c.created_at_us < number("before_us"), DRAWN_OR_FAILED)
-    .order_by(image_generations.c.created_at_us, image_generations.c.sequence)
-    .limit(number("count"))
-)
-FORGET_IMAGE_GENERATION = Query(
-    delete(image_generations).where(
-        given(image_generations.c.project_id), given(image_generations.c.id), DRAWN_OR_FAILED
-    )
-)
+from tunery.store.tables import errands
 
 _leased = (
     select(errands.c.project_id, func.count().label("n"))
@@ -70,7 +26,6 @@ NEXT_ERRAND = Query(
     .with_for_update(of=errands, skip_locked=True)
 )
 """Lock the next errand to lease: of the project with the fewest leased, then due the longest."""
-
 
 _THE_ERRAND = errands.c.id == value("errand_id", errands.c.id)
 _HELD = (

@@ -6,9 +6,11 @@ from tunery.store.statements.columns import FILE_COLUMNS, UPLOAD_COLUMNS
 from tunery.store.statements.parts import given, number, value
 from tunery.store.statements.query import Query
 from tunery.store.tables import (
+    DRAWN_OR_FAILED,
     checkpoints,
     files,
     idempotency,
+    image_generations,
     jobs,
     models,
     upload_parts,
@@ -72,4 +74,14 @@ NEEDED_FOLDERS = Query(
 
 FORGET_CHECKPOINT = Query(
     delete(checkpoints).where(given(checkpoints.c.id), checkpoints.c.retired_at_us.is_not(None))
+)
+
+IMAGES_BEFORE = Query(
+    select(image_generations.c.value)
+    .where(image_generations.c.created_at_us < number("before_us"), DRAWN_OR_FAILED)
+    .order_by(image_generations.c.created_at_us, image_generations.c.sequence)
+    .limit(number("count"))
+)
+FORGET_IMAGE = Query(
+    delete(image_generations).where(given(image_generations.c.id), DRAWN_OR_FAILED)
 )

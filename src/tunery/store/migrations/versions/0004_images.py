@@ -50,8 +50,7 @@ def _errands() -> None:
         sa.Column("due_at_us", sa.BigInteger(), nullable=False),
         sa.Column("lease_until_us", sa.BigInteger(), nullable=True),
     )
-    looked_at = ["kind", "due_at_us", "sequence", "lease_until_us", "project_id"]
-    op.create_index("ix_errands_due", "errands", looked_at)
+    op.create_index("ix_errands_due", "errands", ["kind", "due_at_us"])
 
 
 def _create(table: str, *more: SchemaItem) -> None:
