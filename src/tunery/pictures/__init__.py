@@ -1,0 +1,1 @@
+"""Pictures as callers send them, read with the distrust that they deserve."""

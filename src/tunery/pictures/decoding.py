@@ -1,0 +1,114 @@
+"""Pixels: a picture decoded within bounds, upright, on a plain ground, and not too large."""
+
+import io
+import math
+import struct
+import zlib
+from collections.abc import Mapping
+
+from PIL import Image
+
+from tunery.pictures.headers import BadPicture, Picture, PictureFormat
+
+MOST_PIXELS: Mapping[PictureFormat, int] = {
+    "JPEG": 50_000_000,
+    "PNG": 50_000_000,
+    "WEBP": 25_000_000,
+}
+"""Of a picture as it comes; cameras of telephones take 50 megapixels.
+
+By memory: about 500 MB at these limits. The decoder of WebP, which holds several frames at once,
+takes twice as much for a pixel as the others do.
+"""
+MEGAPIXEL = 1024 * 1024
+_MOST_STRETCHED = 16
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""By EXIF's orientation, as `PIL.ImageOps.exif_transpose` has them."""
+
+
+def rgb(picture: Picture, *, most_pixels: int, ground: str = "white") -> Image.Image:
+    """The first frame of `picture`; where it is transparent, one sees the `ground`.
+
+    Raises:
+        BadPicture: it is too large, or cannot be decoded to its end.
+    """
+    _check_size(picture)
+    try:
+        with Image.open(io.BytesIO(picture.data), formats=(picture.format,)) as image:
+            size = _reduced_size(image.size, most_pixels)
+            # A JPEG is decoded at an eighth, a quarter or half of its size where that will do.
+            image.draft(None, (2 * size[0], 2 * size[1]))
+            return _upright(_plain(image, size, ground), picture.orientation)
+    except (
+        OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, OverflowError,
+        struct.error, zlib.error, MemoryError,
+    ) as damage:  # fmt: skip
+        raise BadPicture(f"it cannot be decoded ({damage})") from damage
+
+
+def png(image: Image.Image) -> bytes:
+    """The bytes of a PNG file with the pixels of `image`, and nothing else."""
+    image.info.clear()
+    written = io.BytesIO()
+    image.save(written, format="PNG")
+    return written.getvalue()
+
+
+def _check_size(picture: Picture) -> None:
+    width, height, most = picture.width, picture.height, MOST_PIXELS[picture.format]
+    if not width or not height:
+        raise BadPicture("its header says no size")
+    if width * height > most:
+        raise BadPicture(
+            f"it has {width:,} x {height:,} pixels; at most {most // 1_000_000} megapixels of a "
+            f"{picture.format} picture are read, so reduce it"
+        )
+    if max(width, height) > _MOST_STRETCHED * min(width, height):
+        raise BadPicture(
+            f"it has {width:,} x {height:,} pixels; the longer side may be at most "
+            f"{_MOST_STRETCHED} times the shorter one"
+        )
+
+
+def _reduced_size(size: tuple[int, int], most_pixels: int) -> tuple[int, int]:
+    """The largest of the same shape that has at most so many pixels."""
+    width, height = size
+    scale = min(1.0, math.sqrt(most_pixels / (width * height)))
+    return max(1, int(width * scale)), max(1, int(height * scale))
+
+
+def _plain(image: Image.Image, size: tuple[int, int], ground: str) -> Image.Image:
+    """`image` in RGB and of that size."""
+    if image.mode == "I;16":
+        image = _eight_bits(image)
+    mode = "RGBA" if image.has_transparency_data else "RGB"
+    plain = image.convert(mode) if image.mode != mode else image
+    if plain.size != size:
+        plain = plain.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+    if mode == "RGB":
+        plain.load()
+        return plain
+    flat = Image.new("RGB", size, ground)
+    flat.paste(plain, mask=plain.getchannel("A"))
+    return flat
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Sixteen bits of gray as eight; a colour that is meant as transparent is shown."""
+    image.load()
+    image.info.pop("transparency", None)
+    # A conversion alone would cut off all above 255.
+    return image.point(lambda value: value * (1 / 257)).convert("L")
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    turn = _UPRIGHT.get(orientation)
+    return image if turn is None else image.transpose(turn)
