@@ -4,7 +4,7 @@ import hashlib
 import threading
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
@@ -15,7 +15,7 @@ from tunery.core.image_generations import GenerationStatus, ImageGeneration, Ima
 from tunery.core.image_ports import ErrandStore, PictureReader
 from tunery.core.method import Subject
 from tunery.core.ports import Blobs, Clock, Idempotency, JobStore, Sealer
-from tunery.core.webhooks import Webhook
+from tunery.service.webhooks import HostCheck, sealed, webhook
 
 MOST_PENDING = 24
 """Images of a project that are yet to be drawn: BFL's limit of active tasks."""
@@ -34,12 +34,12 @@ class NewImage:
     """The finetune: the job whose model is to draw."""
     settings: ImageSettings
     """Where there is a `source`, its size is the image's, whatever is said here."""
-    source: bytes | None = None
+    source: bytes | None = field(default=None, repr=False)
     """The picture, as it came, part of which is to be drawn anew."""
-    mask: bytes | None = None
+    mask: bytes | None = field(default=None, repr=False)
     """A picture of the same size, white where it is; None: everywhere."""
     webhook_url: str | None = None
-    webhook_secret: str | None = None
+    webhook_secret: str | None = field(default=None, repr=False)
     link_base: str
     """What the links in a webhook begin with."""
     door: str = "bfl"
@@ -61,16 +61,16 @@ class ImageGenerations:
         pictures: PictureReader,
         sealer: Sealer,
         clock: Clock,
-        check_url: Callable[[str], None],
+        check_host: HostCheck,
         wake: Callable[[], None],
     ) -> None:
-        """`check_url` refuses where no webhook may go; `wake` tells who draws in this process."""
+        """`check_host` says where webhooks may not go; `wake` tells who draws in this process."""
         self._store = store
         self._blobs = blobs
         self._pictures = pictures
         self._sealer = sealer
         self._clock = clock
-        self._check_url = check_url
+        self._check_host = check_host
         self._wake = wake
         self._adding = threading.Lock()
 
@@ -89,8 +89,13 @@ class ImageGenerations:
         if (answered := self._answered(caller, generation_id, idempotency)) is not None:
             return answered
         self._check_finetune(caller, new.job_id)
-        if new.webhook_url is not None:
-            self._check_url(new.webhook_url)
+        told = webhook(
+            new.webhook_url,
+            new.webhook_secret,
+            door=new.door,
+            link_base=new.link_base,
+            check_host=self._check_host,
+        )
         source, mask = self._read_pictures(new)
         settings = new.settings
         if source is not None:
@@ -104,7 +109,7 @@ class ImageGenerations:
             created_at=self._clock.now(),
             fills=source is not None,
             has_mask=mask is not None,
-            webhook=self._webhook(new, generation_id),
+            webhook=sealed(told, self._sealer, bound_to=generation_id),
             request_hash=None if idempotency is None else idempotency.request_hash,
         )
         self._add(generation, source, mask)
@@ -172,7 +177,7 @@ class ImageGenerations:
     def _read_pictures(self, new: NewImage) -> tuple[bytes | None, bytes | None]:
         if new.source is None:
             return None, None
-        source = self._pictures.read_picture(new.source, param="source")
+        source = self._pictures.read_picture(new.source, param="image")
         if new.mask is None:
             return source, None
         mask = self._pictures.read_mask(new.mask, param="mask")
@@ -184,17 +189,6 @@ class ImageGenerations:
                 param="mask",
             )
         return source, mask
-
-    def _webhook(self, new: NewImage, generation_id: str) -> Webhook | None:
-        if new.webhook_url is None:
-            return None
-        secret = new.webhook_secret
-        return Webhook(
-            door=new.door,
-            url=new.webhook_url,
-            secret=None if secret is None else self._sealer.seal(secret, bound_to=generation_id),
-            link_base=new.link_base,
-        )
 
     def _add(self, generation: ImageGeneration, source: bytes | None, mask: bytes | None) -> None:
         """Keep it: the pictures first, as it may be drawn the moment that it is known."""

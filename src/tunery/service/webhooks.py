@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from urllib.parse import SplitResult, urlsplit
 
+from tunery.core.destinations import destination
 from tunery.core.errors import InvalidValue
 from tunery.core.ports import Sealer
 from tunery.core.webhooks import Webhook
@@ -11,10 +11,7 @@ from tunery.core.webhooks import Webhook
 HostCheck = Callable[[str, int], object]
 """Looks for a host and port; InvalidValue "host_not_allowed" where it lies where nobody may go."""
 
-LONGEST_URL = 2083
-"""BFL's limit (API reference, "Finetune")."""
 LONGEST_SECRET = 1024
-_PORTS = {"http": 80, "https": 443}
 
 
 def webhook(
@@ -40,10 +37,9 @@ def webhook(
             f"the secret has {len(secret)} characters; at most {LONGEST_SECRET} are allowed",
             param="webhook_secret",
         )
-    parts, port = _parts(url)
-    assert parts.hostname is not None
+    where = destination(url, param="webhook_url")
     try:
-        check_host(parts.hostname, port)
+        check_host(where.host, where.port)
     except InvalidValue as refused:
         if refused.code == "host_not_allowed":
             raise InvalidValue(refused.message, param="webhook_url", code=refused.code) from refused
@@ -55,31 +51,3 @@ def sealed(asked: Webhook | None, sealer: Sealer, *, bound_to: str) -> Webhook |
     if asked is None or asked.secret is None:
         return asked
     return replace(asked, secret=sealer.seal(asked.secret, bound_to=bound_to))
-
-
-def _parts(url: str) -> tuple[SplitResult, int]:
-    """The URL taken apart, and the port that it leads to."""
-    # `urlsplit` removes line breaks and tabs, so that they would pass unseen.
-    if not 1 <= len(url) <= LONGEST_URL or not url.isprintable() or " " in url:
-        raise _malformed(url, f"it must have 1 to {LONGEST_URL} characters, none of them a space")
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as reason:
-        raise _malformed(url, str(reason)) from reason
-    if parts.scheme not in _PORTS or not parts.hostname:
-        raise _malformed(url, "it must begin with http:// or https:// and the name of a host")
-    if parts.username is not None or parts.password is not None:
-        # Not shown: what stands there is a secret.
-        raise InvalidValue(
-            "webhook_url has a user's name or password in it; leave them out, and send a "
-            "webhook_secret, with which each call is signed",
-            param="webhook_url",
-        )
-    if port == 0:
-        raise _malformed(url, "it leads to port 0; a port is from 1 to 65535")
-    return parts, port or _PORTS[parts.scheme]
-
-
-def _malformed(url: str, reason: str) -> InvalidValue:
-    return InvalidValue(f"webhook_url is {url[:80]!r}: {reason}", param="webhook_url")

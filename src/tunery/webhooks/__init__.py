@@ -1,0 +1,1 @@
+"""Tells receivers of customers' what is over: webhooks."""
