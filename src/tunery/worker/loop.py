@@ -19,9 +19,19 @@ from tunery.core.ports import (
     TrainingSets,
     Work,
 )
-from tunery.core.progress import Alive, AnyProgress, CheckpointSaved, Died, Failed, Finished, Paused
+from tunery.core.progress import (
+    Alive,
+    AnyProgress,
+    CheckpointSaved,
+    Died,
+    Failed,
+    Finished,
+    Paused,
+    Sampled,
+)
 from tunery.worker.ending import Ending
 from tunery.worker.lease import Heartbeat
+from tunery.worker.results import samples_event, write_samples
 from tunery.worker.store import WorkStore
 from tunery.worker.validation import Validation, death
 
@@ -56,6 +66,7 @@ class Worker:
         self._store = store
         self._engines = engines
         self._blobs = blobs
+        self._clock = clock
         self._validation = Validation(
             store=store, engines=engines, catalog=catalog, training_sets=training_sets
         )
@@ -188,6 +199,9 @@ class Worker:
         return wanted
 
     def _record(self, run: Run, value: AnyProgress) -> JobStatus:
+        if isinstance(value, Sampled):
+            file = write_samples(run.job, value, blobs=self._blobs, clock=self._clock)
+            self._store.publish_samples(run.lease, file, samples_event(value, file))
         status = self._store.apply(run.lease, [value])
         if isinstance(value, CheckpointSaved):
             self._discard_retired(run)

@@ -1,14 +1,15 @@
-"""The result file of a job: its metrics, step by step."""
+"""The files that a worker makes of a run: its metrics, and pictures that the trainer drew."""
 
 import csv
 import hashlib
 import io
 from collections.abc import Iterable, Iterator
 
+from tunery.core.events import NewEvent
 from tunery.core.files import File
 from tunery.core.job import FineTuningJob
 from tunery.core.ports import Blobs, Clock
-from tunery.core.progress import Metrics
+from tunery.core.progress import Metrics, Sampled
 
 FILENAME = "step_metrics.csv"
 COLUMNS = ("step", "train_loss", "train_accuracy", "valid_loss", "valid_mean_token_accuracy")
@@ -22,14 +23,40 @@ def write_step_metrics(
     A job has one such file: its id follows from the job's, so that an attempt which repeats the
     end of another does not leave a second.
     """
+    return _written(job, FILENAME, _lines(metrics), blobs=blobs, clock=clock)
+
+
+def write_samples(job: FineTuningJob, sampled: Sampled, *, blobs: Blobs, clock: Clock) -> File:
+    """The file that holds what was drawn at a step, its bytes durable; one for each step."""
+    filename = f"samples-step-{sampled.step:05}.png"
+    return _written(job, filename, blobs.read(sampled.image), blobs=blobs, clock=clock)
+
+
+def samples_event(sampled: Sampled, file: File) -> NewEvent:
+    """What tells a job's owner of `file`."""
+    return NewEvent(
+        message=f"Sample images of step {sampled.step}",
+        data={
+            "step": sampled.step,
+            "file": file.id,
+            "prompts": list(sampled.prompts),
+            "seed": sampled.seed,
+        },
+    )
+
+
+def _written(
+    job: FineTuningJob, filename: str, pieces: Iterable[bytes], *, blobs: Blobs, clock: Clock
+) -> File:
+    """A file of that name, whose id follows from it and the job's."""
     digest, size_bytes = hashlib.sha256(), 0
-    file_id = "file-" + hashlib.sha256(f"{FILENAME} {job.id}".encode()).hexdigest()[:24]
+    file_id = "file-" + hashlib.sha256(f"{filename} {job.id}".encode()).hexdigest()[:24]
     writer = blobs.writer(f"files/{file_id}")
     try:
-        for line in _lines(metrics):
-            writer.write(line)
-            digest.update(line)
-            size_bytes += len(line)
+        for piece in pieces:
+            writer.write(piece)
+            digest.update(piece)
+            size_bytes += len(piece)
         writer.commit()
     finally:
         writer.discard()
@@ -37,7 +64,7 @@ def write_step_metrics(
         id=file_id,
         project_id=job.project_id,
         created_at=clock.now(),
-        filename=FILENAME,
+        filename=filename,
         purpose="fine-tune-results",
         size_bytes=size_bytes,
         sha256=digest.hexdigest(),
