@@ -7,11 +7,12 @@ input closes, whatever it is doing.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from threading import Event
 
 import msgspec
 
-from tunery.core.progress import PAUSE_LINE, RunRequest, to_line
+from tunery.core.progress import PAUSE_LINE, AnyProgress, RunRequest, to_line
 from tunery.trainers.pipes import listen, own_output
 
 
@@ -30,15 +31,25 @@ def main() -> None:
     # Only now, with the listener at work: torch takes seconds, and the server may go meanwhile.
     from transformers.utils.logging import disable_progress_bar
 
-    from tunery.trainers.attempt import carry_out
     from tunery.trainers.failures import told
     from tunery.trainers.threads import set_threads
 
     disable_progress_bar()
     set_threads(request.threads)
-    for value in told(carry_out(request, pause)):
+    for value in told(_carried_out(request, pause)):
         output.write(to_line(value))
         output.flush()
+
+
+def _carried_out(request: RunRequest, pause: Event) -> Iterator[AnyProgress]:
+    """By the trainer of its kind; diffusers, which only images need, takes a second to import."""
+    if request.subject is None:
+        from tunery.trainers.attempt import carry_out
+
+        return carry_out(request, pause)
+    from tunery.trainers.images import attempt
+
+    return attempt.carry_out(request, request.subject, pause)
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ def carry_out(request: RunRequest, pause: Event) -> Iterator[AnyProgress]:
             yield value
             continue
         training.position = _advanced(training, value)
-        pace.add(value)
+        pace.add(value.seconds)
         reported = metrics(training, value, pace)
         due = time.monotonic() - last_save >= request.checkpoint_seconds
         pausing = pause.is_set() and value.number < training.position.total_steps

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tunery.core.progress import RunRequest
 from tunery.modeling.adapter import Adapter
 from tunery.trainers.checkpoint import Position
@@ -70,3 +72,9 @@ def model_card(request: RunRequest, adapter: Adapter, position: Position) -> str
         n_parameters=adapter.n_parameters,
         trained_tokens=position.trained_tokens,
     )
+
+
+def public_name(request: RunRequest) -> str:
+    """What to call the base model in files that leave this machine: never one of its paths."""
+    is_id = request.location.count("/") == 1 and not Path(request.location).exists()
+    return request.location if is_id else request.base_model

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator
 
 from tunery.core.errors import InvalidFile, TuneryError
 from tunery.core.progress import AnyProgress, Failed
-from tunery.trainers import memory
+from tunery.trainers import disk, memory
 from tunery.trainers.text_sft import NotFinite
 
 
@@ -46,7 +45,7 @@ def _failure(error: Exception) -> Failed | None:
             message="Out of memory, even with the smallest micro-batch. Use shorter rows, a "
             f"smaller base model or a smaller r. ({str(error).splitlines()[0]})",
         )
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError) and disk.is_full(error):
         return Failed(
             code="out_of_space",
             message="The disk is full. Make room; the job can then be started again.",

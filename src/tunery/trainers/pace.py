@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 from tunery.core.progress import Metrics
 from tunery.trainers.preparation import Training
 from tunery.trainers.text_sft import Step
@@ -15,16 +17,16 @@ class Pace:
 
     def __init__(self) -> None:
         """Begin with no step."""
-        self._steps: list[Step] = []
+        self._seconds: deque[float] = deque(maxlen=_STEPS)
 
-    def add(self, step: Step) -> None:
-        """Count a step in."""
-        self._steps = [*self._steps, step][-_STEPS:]
+    def add(self, seconds: float) -> None:
+        """Count in how long a step took."""
+        self._seconds.append(seconds)
 
     @property
     def seconds_per_step(self) -> float:
         """Mean time of a step."""
-        return sum(step.seconds for step in self._steps) / len(self._steps)
+        return sum(self._seconds) / len(self._seconds)
 
 
 def metrics(training: Training, step: Step, pace: Pace) -> Metrics:

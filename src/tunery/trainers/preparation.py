@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from tunery.modeling.chat import Chat
 from tunery.modeling.load import load_model
 from tunery.modeling.optimizer import AdamW, learning_rate
 from tunery.modeling.stream import Segment
-from tunery.trainers import checkpoint, token_cache
+from tunery.trainers import checkpoint, disk, token_cache
 from tunery.trainers.checkpoint import DamagedCheckpoint, Position
 from tunery.trainers.text_data import Examples, batches, load_examples
 from tunery.trainers.text_sft import Budget
@@ -25,9 +24,6 @@ from tunery.trainers.text_sft import Budget
 # Rows of a micro-batch to begin with.
 _ROWS_ON_CPU = 2048
 _ROWS_ON_CUDA = 16384
-
-# The best, the last three, and the one that is being written.
-_KEPT_CHECKPOINTS = 5
 
 
 @dataclass(kw_only=True)
@@ -103,7 +99,8 @@ def prepare(request: RunRequest) -> tuple[Training, list[Note]]:
         position=_beginning(request, examples),
         saved_step=0,
     )
-    return training, [*_about_data(examples), *_about_disk(training), *_resume(training)]
+    room = disk.about_room(Path(request.blobs), checkpoint.size_bytes(adapter))
+    return training, [*_about_data(examples), *room, *_resume(training)]
 
 
 def _training_examples(request: RunRequest, chat: Chat, context: int | None) -> Examples:
@@ -174,20 +171,6 @@ def _about_data(examples: Examples) -> list[Note]:
         (examples.n_silent, "Left out because they teach nothing"),
     ]
     return [Note(level="warn", message=f"{what}: {n} rows.") for n, what in said if n]
-
-
-def _about_disk(training: Training) -> list[Note]:
-    """A word of warning where the checkpoints that are kept, and the next, do not fit."""
-    blobs = Path(training.request.blobs)
-    needed = _KEPT_CHECKPOINTS * checkpoint.size_bytes(training.adapter)
-    free = shutil.disk_usage(blobs).free
-    if free > needed:
-        return []
-    message = (
-        f"The disk is nearly full: {free / 2**20:.0f} MiB are free, and the checkpoints of this "
-        f"job may take {needed / 2**20:.0f} MiB."
-    )
-    return [Note(level="warn", message=message)]
 
 
 def _resume(training: Training) -> list[Note]:

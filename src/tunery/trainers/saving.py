@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator
-from pathlib import Path
 
 from tunery.core.errors import OutOfSpace
-from tunery.core.progress import AnyProgress, CheckpointSaved, Metrics, Note, RunRequest
+from tunery.core.progress import AnyProgress, CheckpointSaved, Metrics, Note
 from tunery.modeling.adapter import save_adapter
-from tunery.trainers import checkpoint
-from tunery.trainers.card import model_card
+from tunery.trainers import checkpoint, disk
+from tunery.trainers.card import model_card, public_name
 from tunery.trainers.preparation import Training
-
-_DISK_IS_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 def save(training: Training, metrics: Metrics) -> Iterator[AnyProgress]:
@@ -26,10 +22,10 @@ def save(training: Training, metrics: Metrics) -> Iterator[AnyProgress]:
             adapter=training.adapter,
             optimizer=training.optimizer,
             position=training.position,
-            base_model=_public_name(training.request),
+            base_model=public_name(training.request),
         )
     except OSError as error:
-        if error.errno not in _DISK_IS_FULL:
+        if not disk.is_full(error):
             raise
         yield Note(
             level="warn",
@@ -46,21 +42,15 @@ def hand_over(training: Training) -> str:
     key, folder = training.folder("adapter")
     try:
         with checkpoint.whole(folder) as partial:
-            save_adapter(training.adapter, partial, base_model=_public_name(training.request))
+            save_adapter(training.adapter, partial, base_model=public_name(training.request))
             training.chat.tokenizer.save_pretrained(partial)
             card = model_card(training.request, training.adapter, training.position)
             (partial / "README.md").write_text(card, encoding="utf-8")
     except OSError as error:
-        if error.errno not in _DISK_IS_FULL:
+        if not disk.is_full(error):
             raise
         raise OutOfSpace(
             "The disk is full: the finished adapter could not be saved. Its weights are in the "
             f"checkpoint of step {training.saved_step}."
         ) from error
     return key
-
-
-def _public_name(request: RunRequest) -> str:
-    """What to call the base model in files that leave this machine: never one of its paths."""
-    is_id = request.location.count("/") == 1 and not Path(request.location).exists()
-    return request.location if is_id else request.base_model

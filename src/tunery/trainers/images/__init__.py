@@ -1,0 +1,1 @@
+"""Learning from captioned pictures: rectified-flow transformers of FLUX's kind."""

@@ -1,0 +1,208 @@
+"""What an attempt needs before its first step: base, pictures, weights, and how far the job is."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from diffusers import FluxPipeline
+
+from tunery.core.errors import InvalidValue
+from tunery.core.progress import Note, RunRequest, SubjectRequest
+from tunery.modeling.flow import encoded_prompts
+from tunery.modeling.flux import load_pipeline, native_side, resolve_pipeline
+from tunery.modeling.optimizer import learning_rate
+from tunery.trainers import checkpoint, disk, memory
+from tunery.trainers.checkpoint import DamagedCheckpoint
+from tunery.trainers.images import checkpoints
+from tunery.trainers.images.captions import captions
+from tunery.trainers.images.checkpoints import Position
+from tunery.trainers.images.examples import Encoded, Shelf, encoded, shelved
+from tunery.trainers.images.image_lora import Lesson, lessons
+from tunery.trainers.images.pictures import read_pictures
+from tunery.trainers.images.samples import MOST_PROMPTS, Sampler
+from tunery.trainers.images.weights import AdapterWeights, FullWeights, Weights
+from tunery.trainers.text_sft import Budget
+
+# Pictures of a micro-batch to begin with.
+_ROWS = 64
+
+
+@dataclass(kw_only=True)
+class Training:
+    """One attempt at a job, ready to learn.
+
+    Attributes:
+        position: how far the job has come.
+        saved_step: the step of the last checkpoint of this attempt, or the one it began from.
+    """
+
+    request: RunRequest
+    subject: SubjectRequest
+    weights: Weights
+    optimizer: torch.optim.AdamW
+    shelves: Sequence[Shelf]
+    sampler: Sampler
+    budget: Budget
+    position: Position
+    saved_step: int
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step: up over the warm-up, then linear to zero."""
+        asked = self.request.hyperparameters
+        return learning_rate(
+            step,
+            n_steps=self.position.total_steps,
+            peak=asked.learning_rate,
+            warmup=asked.warmup_ratio,
+            decay="linear",
+        )
+
+    def lessons(self) -> Iterator[Lesson]:
+        """What each step that is left learns from."""
+        return lessons(
+            self.shelves,
+            batch_size=self.position.batch_size,
+            n_steps=self.position.total_steps,
+            seed=self.position.seed,
+            first_step=self.position.step + 1,
+        )
+
+    def folder(self, name: str) -> tuple[str, Path]:
+        """The blob key of something that this attempt writes, and where it is."""
+        key = f"{self.request.folder}/{name}"
+        return key, Path(self.request.blobs) / key
+
+
+def prepare(request: RunRequest, subject: SubjectRequest) -> tuple[Training, list[Note]]:
+    """Encode the pictures, draw what is known, and go on from the last checkpoint, if any."""
+    folder = resolve_pipeline(request.location)
+    pipeline = load_pipeline(request.location)
+    side = native_side(pipeline)
+    autocast = None if pipeline.dtype == torch.float32 else pipeline.dtype
+    found, said = _read(request, subject, pipeline)
+    prompts = encoded_prompts(pipeline, ["", *said])
+    _let_go_of_encoders(pipeline)
+    shelves = shelved(pipeline, found, seed=request.seed, autocast=autocast)
+    weights = _weights(request, subject, pipeline, folder)
+    training = Training(
+        request=request,
+        subject=subject,
+        weights=weights,
+        optimizer=torch.optim.AdamW(
+            weights.parameters.values(),
+            weight_decay=request.hyperparameters.weight_decay,
+            fused=True,
+        ),
+        shelves=shelves,
+        sampler=Sampler(
+            pipeline,
+            folder,
+            said,
+            prompts[slice(1, None)],
+            prompts[slice(1)],
+            side=side,
+            seed=request.seed,
+            autocast=autocast,
+        ),
+        budget=Budget(_ROWS),
+        position=_beginning(request, subject, shelves),
+        saved_step=0,
+    )
+    room = disk.about_room(Path(request.blobs), checkpoints.size_bytes(weights.parameters))
+    return training, [*room, *_resume(training)]
+
+
+def _read(
+    request: RunRequest, subject: SubjectRequest, pipeline: FluxPipeline
+) -> tuple[list[Encoded], list[str]]:
+    """The pictures, encoded, and some of their captions to draw from time to time."""
+    pictures = read_pictures(Path(request.training_file))
+    said = captions(
+        pictures,
+        trigger_word=subject.trigger_word,
+        mode=subject.mode,
+        captioning=subject.captioning,
+        describe=None,
+    )
+    found = encoded(
+        pipeline,
+        pictures,
+        said,
+        trigger_word=subject.trigger_word,
+        priority=subject.priority,
+        seed=request.seed,
+    )
+    return found, list(dict.fromkeys(said))[:MOST_PROMPTS]
+
+
+def _let_go_of_encoders(pipeline: FluxPipeline) -> None:
+    """Free what is not needed while training: VAE, text encoders and tokenizers."""
+    device = pipeline.transformer.device
+    pipeline.register_modules(
+        vae=None, text_encoder=None, text_encoder_2=None, tokenizer=None, tokenizer_2=None
+    )
+    gc.collect()
+    memory.let_go(device)
+
+
+def _weights(
+    request: RunRequest, subject: SubjectRequest, pipeline: FluxPipeline, folder: Path
+) -> Weights:
+    if subject.finetune_type == "full":
+        return FullWeights(pipeline.transformer, r=request.r, base=folder / "transformer")
+    return AdapterWeights(
+        pipeline.transformer, r=request.r, lora_alpha=request.lora_alpha, seed=request.seed
+    )
+
+
+def _beginning(request: RunRequest, subject: SubjectRequest, shelves: Sequence[Shelf]) -> Position:
+    with Path(request.training_file).open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return Position(
+        step=0,
+        total_steps=subject.iterations,
+        n_pictures=sum(len(shelf) for shelf in shelves),
+        data_sha256=digest,
+        batch_size=request.hyperparameters.batch_size,
+        finetune_type=subject.finetune_type,
+        seed=request.seed,
+        max_rows=_ROWS,
+    )
+
+
+def _resume(training: Training) -> list[Note]:
+    """Go on from the checkpoint that was asked for, or from the last whole one before it."""
+    request, beginning = training.request, training.position
+    if request.resume_from is None:
+        return []
+    notes: list[Note] = []
+    asked = Path(request.blobs) / request.resume_from
+    for folder in checkpoint.candidates(asked):
+        try:
+            position = checkpoints.position(folder)
+            _check_same(beginning, position)
+            checkpoints.restore(folder, weights=training.weights, optimizer=training.optimizer)
+        except DamagedCheckpoint as damage:
+            notes.append(Note(level="warn", message=f"Not going on from there: {damage}."))
+            continue
+        training.position, training.saved_step = position, position.step
+        training.budget.max_rows = position.max_rows
+        return [*notes, Note(message=f"Going on from the checkpoint of step {position.step}.")]
+    return [*notes, Note(level="warn", message="No checkpoint is whole; starting again.")]
+
+
+def _check_same(beginning: Position, position: Position) -> None:
+    """Refuse to go on with other data or another plan than before."""
+    for name in ("total_steps", "data_sha256", "batch_size", "finetune_type", "seed"):
+        before, now = getattr(position, name), getattr(beginning, name)
+        if before != now:
+            raise InvalidValue(
+                f"the checkpoint was made with {name} {before}, and the job now has {now}; a job "
+                "can only go on with the same data and settings",
+                param=name,
+            )
