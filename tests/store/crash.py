@@ -4,8 +4,22 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from tests.store.values import GOOD, OURS, MovableClock, a_file, a_job, first_key, saved, steps
+from tests.store.values import (
+    GOOD,
+    OURS,
+    WEBHOOK,
+    MovableClock,
+    a_file,
+    a_job,
+    an_image,
+    first_key,
+    saved,
+    steps,
+)
+from tunery.core.events import NewEvent
 from tunery.core.ids import new_id
+from tunery.core.image_generations import GenerationStatus
+from tunery.core.job import JobStatus
 from tunery.core.ports import Run, Store
 from tunery.store import sqlite
 
@@ -24,7 +38,7 @@ def main(path: Path, lives: int) -> None:
 
 
 def write(store: Store) -> None:
-    """A file, a job, and some reports on the job that is next."""
+    """A file, jobs, an image, and some reports on the job that is next."""
     file = replace(a_file(), id=new_id("file-"))
     store.add_file(file)
     say("file", file.id)
@@ -34,6 +48,8 @@ def write(store: Store) -> None:
     run = store.claim("worker", FOREVER_S)
     if run is not None:
         report(store, run)
+    end(store)
+    draw(store)
 
 
 def report(store: Store, run: Run) -> None:
@@ -45,6 +61,27 @@ def report(store: Store, run: Run) -> None:
     for step in range(run.job.last_step + 1, run.job.last_step + 6):
         store.apply(run.lease, [*steps(step, step), saved(step)])
         say("step", run.job.id, step)
+
+
+def end(store: Store) -> None:
+    """End a job that somebody is to be told of, and ask for an image of it."""
+    job = replace(a_job(metadata={"a": "b"}, webhook=WEBHOOK), id=new_id("ftjob-"))
+    store.add_job(job, [], None)
+    store.move_job("ours", job.id, JobStatus.CANCELLED, NewEvent(message="cancelled"))
+    say("ended", job.id)
+    image = replace(an_image(job, webhook=WEBHOOK), id=new_id(""))
+    store.add_image_generation(image)
+    say("asked", image.id)
+
+
+def draw(store: Store) -> None:
+    """Draw the next image."""
+    errand = store.take_errand("draw", FOREVER_S)
+    assert errand is not None
+    image = store.image_generation_of_link(errand.subject)
+    store.record_drawing(errand, replace(image, progress=0.5))
+    store.record_drawing(errand, replace(image, status=GenerationStatus.READY))
+    say("drawn", image.id)
 
 
 def say(*words: object) -> None:

@@ -55,6 +55,28 @@ def check_all_is_there(store: Store, said: list[list[str]]) -> None:
         assert [each.step for each in kept][-1:] == ([job.last_step] if job.last_step else [])
 
 
+def check_every_end_is_told(path: Path, said: list[list[str]]) -> None:
+    """Who is to be told of an end is, once; what is over is drawn no more (I5)."""
+    with closing(sqlite3.connect(path)) as plain:
+        told, draws = (
+            sorted(row[0] for row in plain.execute(f"SELECT subject FROM errands WHERE {kind}"))
+            for kind in ("kind = 'tell'", "kind = 'draw'")
+        )
+        ended, ready, pending = (
+            {row[0] for row in plain.execute(f"SELECT id FROM {which}")}
+            for which in (
+                "jobs WHERE webhook IS NOT NULL AND finished_at_us IS NOT NULL",
+                "image_generations WHERE status = 'ready'",
+                "image_generations WHERE status = 'pending'",
+            )
+        )
+    assert told == sorted(ended | ready)
+    assert draws == sorted(pending)
+    assert {name for kind, name, *_ in said if kind == "ended"} <= ended
+    assert {name for kind, name, *_ in said if kind == "drawn"} <= ready
+    assert {name for kind, name, *_ in said if kind == "asked"} <= ready | pending
+
+
 def crash_again_and_again(path: Path, lives: int) -> None:
     dice = random.Random(5)
     said: list[list[str]] = []
@@ -62,6 +84,7 @@ def crash_again_and_again(path: Path, lives: int) -> None:
         said += live_and_die(path, life, dice.uniform(0.01, 0.25))
         with closing(sqlite.open_store(path, MovableClock())) as store:
             check_all_is_there(store, said)
+        check_every_end_is_told(path, said)
     plain = sqlite3.connect(path)
     assert plain.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     plain.close()

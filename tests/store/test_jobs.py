@@ -7,15 +7,16 @@ from datetime import timedelta
 import pytest
 
 from tests.store.conftest import Stage
-from tests.store.values import START, a_job, added, claimed, queued, running, steps
+from tests.store.values import START, WEBHOOK, a_job, added, claimed, queued, running, steps
 from tunery.core.errors import Conflict, InvalidTransition, NotFound
 from tunery.core.events import NewEvent, event_id
 from tunery.core.hyperparameters import Hyperparameters
 from tunery.core.job import FineTuningJob, JobStatus
 from tunery.core.lora import LoraConfig
-from tunery.core.method import Supervised
+from tunery.core.method import Subject, Supervised
 from tunery.core.pages import PageRequest
 from tunery.core.ports import Idempotency, Store
+from tunery.core.webhooks import Webhook
 
 ALL = PageRequest(limit=100)
 SAID = NewEvent(message="as asked")
@@ -55,6 +56,8 @@ def kept(store: Store, metadata: Mapping[str, str] | None) -> str:
             lora=LoraConfig(r=8, lora_alpha=16, lora_dropout=0.1),
             echo={"egp": {"vendor": "LAUNCH", "nested": [1, None, {"a": 2.5}]}},
         ),
+        replace(a_job(webhook=WEBHOOK), method=Subject(trigger_word="TOK", iterations=150)),
+        a_job(webhook=Webhook(door="bfl", url="https://example.com/naïve")),
     ],
 )
 def test_a_job_comes_back_as_it_was_kept(store: Store, changed: FineTuningJob) -> None:
@@ -143,6 +146,12 @@ def test_the_same_create_gives_the_same_answer(store: Store) -> None:
     store.move_job("ours", job.id, JobStatus.CANCELLED, SAID)
     assert store.add_job(a_job(), [SAID], ONCE) == job
     assert ids(store) == [job.id]
+
+
+def test_the_same_answer_has_the_same_webhook(store: Store) -> None:
+    job = store.add_job(a_job(webhook=WEBHOOK), [], ONCE)
+    assert store.add_job(a_job(), [], ONCE) == job
+    assert job.webhook == WEBHOOK
 
 
 def test_another_create_with_the_same_key_is_refused(store: Store) -> None:

@@ -135,8 +135,9 @@ def test_rows_of_an_earlier_version_are_found_with_their_owners(url: str) -> Non
             None,
         )
         job = store.job("p", "ftjob-1")
-        assert (job.created_by_type, job.sql_source, job.evaluation) == (
+        assert (job.created_by_type, job.sql_source, job.evaluation, job.webhook) == (
             IdentityType.USER,
+            None,
             None,
             None,
         )
@@ -151,7 +152,7 @@ def test_rows_of_an_earlier_version_are_found_with_their_owners(url: str) -> Non
         assert store.checkpoint("p", "m", 1).base_model == "tiny-chat"
         answered = store.answered("p", Idempotency(key="k", request_hash=b"h"))
         assert answered is not None
-        assert answered.created_by_type is IdentityType.USER
+        assert (answered.created_by_type, answered.webhook) == (IdentityType.USER, None)
 
 
 def _opened(url: str) -> Store:

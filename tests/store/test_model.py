@@ -13,7 +13,7 @@ from hypothesis.stateful import run_state_machine_as_test as run_machine
 
 from tests.store.conftest import SharedStore, Stage, memory_stage, postgres_stage, sqlite_stage
 from tests.store.reference import OVER, P, Q, R, Reference, ReferenceJob, V
-from tests.store.values import FINISHED, GOOD, added, saved, steps
+from tests.store.values import FINISHED, GOOD, WEBHOOK, added, saved, steps
 from tunery.core.errors import InvalidTransition, LeaseLost, NotFound
 from tunery.core.events import NewEvent
 from tunery.core.job import JobStatus
@@ -39,6 +39,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.store = self.stage.store
         self.reference = Reference()
         self.old_leases: list[Lease] = []
+        self.told: list[str] = []
 
     def teardown(self) -> None:
         self.opened.close()
@@ -46,7 +47,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(project=st.sampled_from(["ours", "theirs"]), many=MANY)
     def create(self, project: str, many: int) -> None:
         for _ in range(many):
-            job = added(self.store, project)
+            job = added(self.store, project, webhook=WEBHOOK)
             self.reference.jobs.append(ReferenceJob(id=job.id, project_id=project))
 
     @rule(seconds=st.sampled_from([1.0, 5.0, LEASE_S]))
@@ -252,6 +253,13 @@ class StoreMachine(RuleBasedStateMachine):
                 folders.add(FINISHED.adapter)
             needed = frozenset(folders) if job.status in OVER else None
             assert self.store.needed_folders(job.id) == needed
+
+    @invariant()
+    def every_end_is_told_once(self) -> None:
+        while (errand := self.store.take_errand("tell", LEASE_S)) is not None:
+            self.store.finish_errand(errand)
+            self.told.append(errand.subject)
+        assert sorted(self.told) == [job.id for job in self.reference.jobs if job.status in OVER]
 
     @invariant()
     def each_project_lists_its_own(self) -> None:

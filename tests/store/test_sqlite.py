@@ -12,6 +12,7 @@ from tests.store.values import OURS, MovableClock, a_file, a_job, added, first_k
 from tunery.core.errors import InvalidValue, NotFound, Unavailable
 from tunery.core.pages import PageRequest
 from tunery.store import sqlite
+from tunery.store.statements import errands, images, upkeep
 
 _OPEN = """
 import sys
@@ -138,6 +139,23 @@ def test_a_list_never_reads_the_whole_table(
         assert "SCAN" not in plan
         assert "TEMP B-TREE" not in plan
     assert "ix_jobs_without_metadata" in plans[1]
+
+
+def test_what_is_asked_of_images_and_errands_is_found_by_an_index(tmp_path: Path) -> None:
+    expected = {
+        images.COUNT_PENDING: "ix_image_generations_pending",
+        upkeep.IMAGES_BEFORE: "ix_image_generations_over",
+        errands.NEXT_ERRAND: "ix_errands_due",
+    }
+    which = {"project_id": "ours", "before_us": 1, "count": 1, "kind": "draw", "now_us": 1}
+    with sqlite_stage(tmp_path) as stage:
+        database = stage.store._database  # type: ignore[attr-defined]
+        for query, index in expected.items():
+            text = f"EXPLAIN QUERY PLAN {database._compiler.text(query)}"
+            plan = " ".join(row[3] for row in database._writer.execute(text, which))
+            assert index in plan
+            assert "SCAN errands" not in plan
+            assert "SCAN image_generations" not in plan
 
 
 def test_the_database_is_plain_sqlite(tmp_path: Path) -> None:

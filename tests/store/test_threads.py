@@ -3,19 +3,23 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 
 from tests.postgres import Postgres
 from tests.store.conftest import Stage
 from tests.store.values import (
+    FINISHED,
     GOOD,
     OURS,
+    WEBHOOK,
     MovableClock,
     a_file,
     a_job,
     a_key,
     a_part,
     added,
+    an_image,
     an_upload,
     claimed,
     first_key,
@@ -24,6 +28,7 @@ from tests.store.values import (
     stale,
     steps,
 )
+from tunery.core.errands import Errand
 from tunery.core.errors import InvalidTransition, LeaseLost, NotFound
 from tunery.core.events import NewEvent
 from tunery.core.job import JobStatus
@@ -99,6 +104,42 @@ def test_one_idempotency_key_makes_one_job(store: Store) -> None:
     )
     assert len({job.id for job in answers}) == 1
     assert store.jobs("ours", ALL, metadata=None).items == (answers[0],)
+
+
+def test_no_errand_is_taken_by_two(store: Store) -> None:
+    images = [an_image(added(store, project)) for project in ("ours", "theirs") for _ in range(8)]
+    for image in images:
+        store.add_image_generation(image)
+    found: list[Errand] = []
+
+    def take_all() -> None:
+        while (errand := store.take_errand("draw", 60)) is not None:
+            found.append(errand)
+
+    together(*[take_all] * 6)
+    assert sorted(errand.subject for errand in found) == sorted(image.id for image in images)
+    assert {errand.n_attempts for errand in found} == {1}
+
+
+def test_a_job_that_two_end_at_once_is_told_of_once(store: Store) -> None:
+    for _ in range(5):
+        run = running(store, webhook=WEBHOOK)
+
+        def cancel(job_id: str = run.job.id) -> None:
+            with suppress(InvalidTransition):
+                store.move_job("ours", job_id, JobStatus.CANCELLED, NewEvent(message="cancelled"))
+
+        def finish(lease: Lease = run.lease) -> None:
+            with suppress(LeaseLost):
+                store.apply(lease, [FINISHED])
+
+        together(cancel, finish)
+        told = store.take_errand("tell", 60)
+        assert told is not None
+        assert told.notice is not None
+        assert told.subject == run.job.id
+        assert told.notice.outcome == store.job("ours", run.job.id).status.value
+        assert store.take_errand("tell", 60) is None
 
 
 def test_event_numbers_have_no_gap_whoever_writes(store: Store) -> None:
