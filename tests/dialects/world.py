@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 
 from tests.dialects.databases import HidingSealer, ScriptedDatabases
+from tests.dialects.pictures import picture
 from tests.store.values import (
     FINISHED,
     GOOD,
@@ -23,20 +24,26 @@ from tests.store.values import (
 from tunery.blobs.folder import FolderBlobs
 from tunery.core.access import Caller
 from tunery.core.closable import Closable
-from tunery.core.errors import NotFound, TuneryError
+from tunery.core.errors import InvalidValue, NotFound, TuneryError
 from tunery.core.files import Format
 from tunery.core.generation import GenerationRequest, Measured, Piece
-from tunery.core.models import BaseModel
+from tunery.core.image_generations import GenerationStatus, ImageGeneration
+from tunery.core.models import BaseModel, Modality
 from tunery.core.preflight import Preflight
 from tunery.dialects import DIALECTS, answer_http_exception
 from tunery.engines.scripted import ScriptedEngine
+from tunery.pictures.reading import ArchiveReader
+from tunery.sealing import HmacSigner
 from tunery.service.deployments import Deployments
 from tunery.service.files import Files
+from tunery.service.finetunes import Finetunes
 from tunery.service.garbage import RunFolders
 from tunery.service.generate import Generation
 from tunery.service.health import Health
+from tunery.service.image_generations import ImageGenerations
 from tunery.service.jobs import Jobs
 from tunery.service.keys import Keys
+from tunery.service.links import Links
 from tunery.service.models import Models
 from tunery.service.routing import Routing
 from tunery.service.services import Services
@@ -57,14 +64,29 @@ REPORT = Preflight(
 )
 
 
+SECRET_KEY = "A" * 43 + "="
+"""That of the installation: 32 bytes of nothing."""
+NOWHERE = "nowhere.example"
+"""The host where no webhook may go."""
+DRAWN = picture(96, 64)
+"""What is drawn, whatever was asked for."""
+
+
 class FakeCatalog:
-    """Two base models, and one alias."""
+    """Three base models, one of them of images, and one alias."""
 
     def __init__(self) -> None:
         made = MovableClock().now()
+        models: tuple[tuple[str, str, Modality], ...] = (
+            ("tiny-chat", "tunery", "text"),
+            ("org/model", "org", "text"),
+            ("tiny-image", "tunery", "image"),
+        )
         self._models = {
-            name: BaseModel(name=name, location=f"/{name}", owned_by=owner, created_at=made)
-            for name, owner in (("tiny-chat", "tunery"), ("org/model", "org"))
+            name: BaseModel(
+                name=name, location=f"/{name}", owned_by=owner, created_at=made, modality=modality
+            )
+            for name, owner, modality in models
         }
         self._aliases = {"gpt-4o-mini": "tiny-chat"}
 
@@ -120,6 +142,7 @@ class World:
     """What the tests move, and the application that they ask."""
 
     store: MemoryStore
+    blobs: FolderBlobs
     clock: MovableClock
     generator: ScriptedGenerator
     databases: ScriptedDatabases
@@ -133,6 +156,29 @@ class World:
         )
         self.store.add_file(file)
         return file.id
+
+    def draw(self, generation_id: str, *, error: str | None = None) -> ImageGeneration:
+        """Draw the image that waits, or fail with `error`; it takes two seconds."""
+        errand = self.store.take_errand("draw", 30)
+        assert errand is not None
+        assert errand.subject == generation_id
+        generation = self.store.image_generation(errand.project_id, generation_id)
+        began = self.clock.now()
+        self.clock.advance(2)
+        if error is None:
+            writer = self.blobs.writer(generation.image)
+            writer.write(DRAWN)
+            writer.commit()
+        drawn = replace(
+            generation,
+            status=GenerationStatus.READY if error is None else GenerationStatus.FAILED,
+            progress=1.0 if error is None else 0.5,
+            error=error,
+            started_at=began,
+            finished_at=self.clock.now(),
+        )
+        self.store.record_drawing(errand, drawn)
+        return drawn
 
     def finish(self, job_id: str, *, n_steps: int = 3) -> str:
         """Carry out the job that waits, with a checkpoint at the last step; its model's name."""
@@ -158,6 +204,8 @@ def make_world(folder: Path) -> World:
         engines=engines, accounts={"openai-main": "local"}, routes={"org/*": "openai-main"}
     )
     models = Models(store, catalog, RunFolders(store, blobs), routing, store.deployments)
+    files = Files(store, blobs, clock, max_file_bytes=1_000_000)
+    reader = ArchiveReader()
     jobs = Jobs(
         store=store,
         catalog=catalog,
@@ -171,7 +219,7 @@ def make_world(folder: Path) -> World:
     asking = text_to_sql.put_together(sealer, databases, store, blobs, generator, clock)
     services = Services(
         keys=Keys(store, clock),
-        files=Files(store, blobs, clock, max_file_bytes=1_000_000),
+        files=files,
         jobs=jobs,
         models=models,
         deployments=Deployments(models, store.deployments, clock),
@@ -181,6 +229,27 @@ def make_world(folder: Path) -> World:
         text_to_sql=text_to_sql.use_cases(
             asking, store, jobs, models, clock, text_model="tiny-chat"
         ),
+        finetunes=Finetunes(
+            jobs=jobs,
+            models=models,
+            files=files,
+            store=store,
+            blobs=blobs,
+            pictures=reader,
+            clock=clock,
+            check_host=_public,
+        ),
+        image_generations=ImageGenerations(
+            store=store,
+            blobs=blobs,
+            pictures=reader,
+            sealer=sealer,
+            clock=clock,
+            check_host=_public,
+            wake=lambda: None,
+        ),
+        links=Links(HmacSigner(folder, SECRET_KEY), clock),
+        public_url=None,
         reads_in_place=True,
     )
     app = FastAPI(redirect_slashes=False)
@@ -190,9 +259,15 @@ def make_world(folder: Path) -> World:
     app.add_exception_handler(HTTPException, answer_http_exception)
     return World(
         store=store,
+        blobs=blobs,
         clock=clock,
         generator=generator,
         databases=databases,
         services=services,
         app=app,
     )
+
+
+def _public(host: str, _: int) -> None:
+    if host == NOWHERE:
+        raise InvalidValue(f"{host!r} is not on a public address.", code="host_not_allowed")

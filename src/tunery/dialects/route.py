@@ -22,15 +22,16 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 def dialect_route(
     *,
-    secret: Callable[[Request], str | None],
+    secret: Callable[[Request], str | None] | None,
     answer_error: Callable[[TuneryError], Response],
     answer_invalid: Callable[[RequestValidationError], Response],
     answer_unexpected: Callable[[Request, Exception], Response],
 ) -> type[APIRoute]:
     """The route class of one dialect.
 
-    `secret` finds the key where that dialect's clients send it; the others make answers of what
-    services refuse, of what FastAPI's own validation refuses, and of what nobody foresaw.
+    `secret` finds the key where that dialect's clients send it; without it anybody may call, and
+    has no name. The others make answers of what services refuse, of what FastAPI's own validation
+    refuses, and of what nobody foresaw.
     """
 
     class DialectRoute(APIRoute):
@@ -41,7 +42,8 @@ def dialect_route(
 
             async def answered(request: Request) -> Response:
                 try:
-                    request.state.caller = await _caller(request, secret(request))
+                    if secret is not None:
+                        request.state.caller = await _caller(request, secret(request))
                     return await handle(request)
                 except TuneryError as error:
                     return answer_error(error)

@@ -141,23 +141,24 @@ def test_a_model_outlives_its_job(http: TestClient, world: World, tuned: str) ->
 def test_models_are_listed_by_type_in_order_and_in_pages(
     http: TestClient, world: World, tuned: str
 ) -> None:
-    assert names(http.get(MODELS).json()) == ["tiny-chat", "org/model", tuned]
+    assert names(http.get(MODELS).json()) == ["tiny-chat", "org/model", "tiny-image", tuned]
     assert names(http.get(MODELS, params={"sort_by": "id:desc"}).json()) == [
+        "tiny-image",
         "tiny-chat",
         "org/model",
         tuned,
     ]
     by_base = http.get(MODELS, params={"sort_by": "base_model_id:desc,name:asc"}).json()
-    assert names(by_base) == [tuned, "org/model", "tiny-chat"]
-    second = http.get(MODELS, params={"page": 2, "limit": 2}).json()
-    assert (names(second), second["total_item_count"]) == ([tuned], 3)
-    assert http.get(MODELS, params={"page": 3, "limit": 2}).json()["items"] == []
-    assert len(http.get(MODELS, params={"model_type": "CHAT_COMPLETION"}).json()["items"]) == 3
+    assert names(by_base) == [tuned, "org/model", "tiny-chat", "tiny-image"]
+    second = http.get(MODELS, params={"page": 2, "limit": 3}).json()
+    assert (names(second), second["total_item_count"]) == ([tuned], 4)
+    assert http.get(MODELS, params={"page": 3, "limit": 3}).json()["items"] == []
+    assert len(http.get(MODELS, params={"model_type": "CHAT_COMPLETION"}).json()["items"]) == 4
     for nothing in ({"model_type": "EMBEDDING"}, {"model_group_id": "any"}):
         page = http.get(MODELS, params=nothing).json()
         assert (page["items"], page["total_item_count"]) == ([], 0)
     with_deployments = http.get(MODELS, params={"view": "Deployments"}).json()["items"]
-    assert [len(model["deployments"]) for model in with_deployments] == [0, 0, 1]
+    assert [len(model["deployments"]) for model in with_deployments] == [0, 0, 0, 1]
 
 
 def test_checkpoints_are_shown_and_not_deployed(http: TestClient, tuned: str) -> None:
@@ -183,7 +184,7 @@ def test_a_checkpoint_is_its_jobs_makers_also_where_no_model_came_of_it(
 
 def test_other_projects_have_their_own_models(http: TestClient, world: World, tuned: str) -> None:
     with TestClient(world.app, headers={"x-api-key": THEIRS.key_id}) as theirs:
-        assert names(theirs.get(MODELS).json()) == ["tiny-chat", "org/model"]
+        assert names(theirs.get(MODELS).json()) == ["tiny-chat", "org/model", "tiny-image"]
         assert theirs.get("/v4/model-deployments").json()["items"] == []
         theirs.post(f"{MODELS}/tiny-chat/deployments", json={"name": "d"})
     assert http.get(f"{MODELS}/tiny-chat").json()["deployment_count"] == 0

@@ -19,7 +19,7 @@ def tuned(world: World, http: TestClient) -> str:
 
 def test_the_list_holds_bases_and_tuned_models(sdk: OpenAI, tuned: str) -> None:
     models = {model.id: model for model in sdk.models.list()}
-    assert set(models) == {"tiny-chat", "org/model", tuned}
+    assert set(models) == {"tiny-chat", "org/model", "tiny-image", tuned}
     assert models["tiny-chat"].owned_by == "tunery"
     assert tuned.startswith("ft:org/model:org-a:cats:")
 

@@ -4,7 +4,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import cast
 
 from tunery.core.errors import Unsupported
-from tunery.core.examples import ChatExample, CompletionExample, Example, Message, read_examples
+from tunery.core.examples import (
+    ChatExample,
+    CompletionExample,
+    Example,
+    Message,
+    PreferencePair,
+    read_examples,
+)
 from tunery.core.files import File, Format
 from tunery.core.lines import LineSplitter
 from tunery.dialects.egp.errors import Misplaced
@@ -73,6 +80,8 @@ def _item(example: Example) -> ItemObject:
             taught = [place for place, message in enumerate(messages) if message.is_taught]
             last = taught[-1] if taught else len(messages) - 1
             return ItemObject(input=_asked(messages[:last]), output=_said(messages[last]))
+        case PreferencePair():
+            raise Unsupported("A preference has two outputs.")
 
 
 def _asked(messages: Sequence[Message]) -> str:

@@ -1,0 +1,1 @@
+"""Images that tuned models draw."""

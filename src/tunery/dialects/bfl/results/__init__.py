@@ -1,0 +1,1 @@
+"""How a task stands, be it a finetune or an image."""
