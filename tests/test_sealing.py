@@ -1,6 +1,7 @@
-"""Secrets at rest."""
+"""Secrets at rest, and signatures."""
 
 import base64
+import hmac
 import stat
 import threading
 from pathlib import Path
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from tunery.core.errors import InvalidValue
 from tunery.core.ports import Sealer
-from tunery.sealing import AesSealer
+from tunery.sealing import AesSealer, HmacSigner
 
 KEY = base64.b64encode(bytes(range(32))).decode()
 URI = "postgresql://ann:s3cret@db.example/shop"
@@ -150,3 +151,36 @@ def test_a_key_file_that_was_cut_is_refused_before_anything_starts(tmp_path: Pat
 
     with pytest.raises(InvalidValue, match=r"secret\.key.*32 bytes"):
         AesSealer(tmp_path)
+
+
+def test_a_signature_is_of_one_text_and_one_installation(tmp_path: Path) -> None:
+    ours, theirs = HmacSigner(tmp_path), HmacSigner(tmp_path, KEY)
+    signature = ours.sign("a")
+
+    assert ours.is_signed("a", signature)
+    assert HmacSigner(tmp_path).is_signed("a", signature)
+    assert not ours.is_signed("b", signature)
+    assert not theirs.is_signed("a", signature)
+    assert not ours.is_signed("a", signature.upper())
+    assert not ours.is_signed("a", f"{signature}é")
+
+
+def test_what_signs_is_another_key_than_what_seals() -> None:
+    # HKDF by hand (RFC 5869): extract with no salt, expand to one block.
+    key = hmac.digest(bytes(32), base64.b64decode(KEY), "sha256")
+    signing = hmac.digest(key, b"tunery signatures 1\x01", "sha256")
+
+    signature = HmacSigner(Path("nowhere"), KEY).sign("text")
+
+    assert signature == hmac.digest(signing, b"text", "sha256").hex()
+    assert signature != hmac.digest(base64.b64decode(KEY), b"text", "sha256").hex()
+
+
+def test_whoever_seals_and_whoever_signs_make_one_key_together(tmp_path: Path) -> None:
+    sealer, signer = AesSealer(tmp_path), HmacSigner(tmp_path)
+
+    signature = signer.sign("a")
+    sealed = sealer.seal(URI, bound_to="a")
+
+    assert HmacSigner(tmp_path).is_signed("a", signature)
+    assert AesSealer(tmp_path).open(sealed, bound_to="a") == URI
