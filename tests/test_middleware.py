@@ -1,10 +1,14 @@
 """What happens to every request, whichever door it came to."""
 
+import asyncio
+import json
 from collections.abc import Iterator
 
 import pytest
 from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
 from fastapi.testclient import TestClient
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tunery.dialects import refusal
 from tunery.middleware import BodyLimit, NoNul, RequestIds, without_limit
@@ -82,3 +86,99 @@ def test_doors_of_fastapi_are_refused_in_its_words(client: TestClient, door: str
     too_large = client.post("/api/v1/length", content=b"x" * 1001)
     assert too_large.status_code == 413
     assert too_large.json() == {"detail": "The request body is larger than 1000 bytes."}
+
+
+async def _counted(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers how long the body was."""
+    request = Request(scope, receive)
+    await JSONResponse(len(await request.body()))(scope, receive, send)
+
+
+class Sending:
+    """A client that sends a body of 2,000 bytes in two halves, the second one when it is let."""
+
+    def __init__(self, path: str = "/large") -> None:
+        self.path = path
+        self.n_asked = 0
+        self.goes_on = asyncio.Event()
+        self.answer = b""
+        self.status = 0
+
+    async def ask(self, app: ASGIApp) -> None:
+        headers = [(b"content-length", b"2000")]
+        scope = {"type": "http", "method": "POST", "path": self.path, "headers": headers}
+        await app(scope, self._receive, self._send)
+
+    async def _receive(self) -> Message:
+        self.n_asked += 1
+        if self.n_asked > 1:
+            await self.goes_on.wait()
+        return {"type": "http.request", "body": b"x" * 1000, "more_body": self.n_asked == 1}
+
+    async def _send(self, message: Message) -> None:
+        self.status = message.get("status", self.status)
+        self.answer += message.get("body", b"")
+
+
+def _limited(large_within_s: float = 60.0) -> ASGIApp:
+    return BodyLimit(
+        _counted,
+        max_bytes=1000,
+        refusal=refusal,
+        of_paths={"/large": 2000, "/v1/finetune": 2000},
+        large_within_s=large_within_s,
+    )
+
+
+def test_large_bodies_are_read_two_at_a_time_and_others_wait_unread() -> None:
+    async def story() -> None:
+        app, clients = _limited(), [Sending() for _ in range(4)]
+        async with asyncio.TaskGroup() as tasks:
+            for client in clients:
+                tasks.create_task(client.ask(app))
+            await asyncio.sleep(0.01)
+            assert [client.n_asked for client in clients] == [2, 2, 0, 0]
+            clients[1].goes_on.set()
+            await asyncio.sleep(0.01)
+            assert [client.n_asked for client in clients] == [2, 2, 2, 0]
+            for client in clients:
+                client.goes_on.set()
+        assert [client.answer for client in clients] == [b"2000"] * 4
+
+    asyncio.run(story())
+
+
+def test_a_client_that_leaves_gives_its_turn_to_the_next() -> None:
+    async def story() -> None:
+        app, clients = _limited(), [Sending() for _ in range(3)]
+        tasks = [asyncio.create_task(client.ask(app)) for client in clients]
+        await asyncio.sleep(0.01)
+        tasks[0].cancel()
+        clients[2].goes_on.set()
+        await tasks[2]
+        assert clients[2].answer == b"2000"
+        tasks[1].cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    asyncio.run(story())
+
+
+def test_a_large_body_that_does_not_come_is_refused_in_the_words_of_its_door() -> None:
+    async def story() -> None:
+        client = Sending("/v1/finetune")
+        await client.ask(_limited(large_within_s=0.05))
+        assert client.status == 408
+        message = "The request body did not arrive within 0.05 seconds."
+        assert json.loads(client.answer) == {"detail": message}
+
+    asyncio.run(story())
+
+
+def test_a_path_with_a_limit_of_its_own_keeps_to_that() -> None:
+    client = TestClient(_limited())
+    assert client.post("/large", content=b"x" * 2000).json() == 2000
+    assert client.post("/large", content=(b"x" * 100 for _ in range(20))).json() == 2000
+    refused = client.post("/v1/finetune", content=b"x" * 2001)
+    assert refused.status_code == 413
+    assert refused.json() == {"detail": "The request body is larger than 2000 bytes."}
+    assert client.post("/length", content=b"x" * 1001).status_code == 413

@@ -1,18 +1,25 @@
 """What happens to every request, whichever door it came to. Plain ASGI: it costs microseconds."""
 
+import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tunery.core.errors import NotFound, TooLarge, TuneryError
+from tunery.core.errors import NotFound, TooLarge, TooSlow, TuneryError
 
 logger = logging.getLogger("tunery.access")
 
 Refusal = Callable[[str, TuneryError], ASGIApp]
 """The answer that says an error in the words of the door to which a path belongs."""
+
+LARGE_AT_A_TIME = 2
+"""So many bodies above the common limit are in memory at the same time; others wait, unread."""
+LARGE_WITHIN_S = 600.0
+"""So long may one of them take to arrive: it keeps others waiting."""
 
 _OF_ANY_LENGTH = "tunery.body_of_any_length"
 
@@ -45,22 +52,38 @@ class RequestIds:
 class BodyLimit:
     """Refuses to read a body above the limit, but for what takes it `without_limit`."""
 
-    def __init__(self, app: ASGIApp, *, max_bytes: int, refusal: Refusal) -> None:
-        """Wrap `app`."""
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        max_bytes: int,
+        refusal: Refusal,
+        of_paths: Mapping[str, int] | None = None,
+        large_within_s: float = LARGE_WITHIN_S,
+    ) -> None:
+        """Wrap `app`; `of_paths` are the limits of those that have another one.
+
+        Of bodies above `max_bytes` a few are read at a time, each within `large_within_s`.
+        """
         self._app = app
         self._max_bytes = max_bytes
+        self._of_paths = of_paths or {}
         self._refusal = refusal
+        self._room = _Room(asyncio.Semaphore(LARGE_AT_A_TIME), large_within_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 413 in place of whatever comes of a body that is too large."""
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
             await self._app(scope, receive, send)
             return
-        reading = _Bounded(scope, receive, send, self._max_bytes, self._refusal)
+        limits = _Limits(self._max_bytes, self._of_paths.get(scope["path"], self._max_bytes))
+        reading = _Bounded(scope, receive, send, limits, self._refusal, self._room)
         try:
             await self._app(scope, reading.receive, reading.send)
-        except TooLarge:
+        except (TooLarge, TooSlow):
             await reading.refuse()
+        finally:
+            reading.leave()
 
 
 def without_limit(scope: Scope) -> None:
@@ -68,49 +91,97 @@ def without_limit(scope: Scope) -> None:
     scope[_OF_ANY_LENGTH] = True
 
 
+@dataclass(frozen=True)
+class _Limits:
+    """How large a body may be: `common` without more ado, and `most` in its turn."""
+
+    common: int
+    most: int
+
+
+@dataclass(frozen=True)
+class _Room:
+    """Where there are turns for large bodies."""
+
+    turns: asyncio.Semaphore
+    within_s: float
+
+
 class _Bounded:
     """One request: what is read of its body, and how that is answered."""
 
     def __init__(
-        self, scope: Scope, receive: Receive, send: Send, max_bytes: int, refusal: Refusal
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        limits: _Limits,
+        refusal: Refusal,
+        room: _Room,
     ) -> None:
         self._scope = scope
         self._receive = receive
         self._send = send
-        self._max_bytes = max_bytes
+        self._limits = limits
         self._refusal = refusal
+        self._room = room
         self._n_read = 0
-        self._is_over = False
+        self._has_turn = False
+        self._until: float | None = None
+        self._over: TuneryError | None = None
         self._answered = False
 
     async def receive(self) -> Message:
         if self._scope.get(_OF_ANY_LENGTH):
             return await self._receive()
-        declared = dict(self._scope["headers"]).get(b"content-length", b"0")
-        if int(declared) > self._max_bytes:
-            raise self._too_large()
-        message = await self._receive()
+        declared = int(dict(self._scope["headers"]).get(b"content-length", b"0"))
+        self._check(declared)
+        if max(declared, self._n_read) > self._limits.common:
+            await self._take_turn()
+        message = await self._received_in_time()
         self._n_read += len(message.get("body", b""))
-        if self._n_read > self._max_bytes:
-            raise self._too_large()
+        self._check(self._n_read)
+        if not message.get("more_body", False):
+            self._until = None
         return message
 
-    def _too_large(self) -> TooLarge:
-        self._is_over = True
-        return TooLarge(f"The request body is larger than {self._max_bytes} bytes.")
+    async def _take_turn(self) -> None:
+        if not self._has_turn:
+            await self._room.turns.acquire()
+            self._has_turn = True
+            self._until = asyncio.get_running_loop().time() + self._room.within_s
+
+    def leave(self) -> None:
+        """The request is over: let the next one have its turn."""
+        if self._has_turn:
+            self._room.turns.release()
+
+    async def _received_in_time(self) -> Message:
+        try:
+            async with asyncio.timeout_at(self._until):
+                return await self._receive()
+        except TimeoutError:
+            within = f"{self._room.within_s:g} seconds"
+            self._over = TooSlow(f"The request body did not arrive within {within}.")
+            raise self._over from None
+
+    def _check(self, n_bytes: int) -> None:
+        if n_bytes > self._limits.most:
+            self._over = TooLarge(f"The request body is larger than {self._limits.most} bytes.")
+            raise self._over
 
     async def send(self, message: Message) -> None:
         """Pass an answer on, but for what was made of our own error on the way."""
-        if self._is_over:
+        if self._over is not None:
             await self.refuse()
         else:
             await self._send(message)
 
     async def refuse(self) -> None:
-        """Answer 413, once."""
-        if not self._answered:
+        """Answer why it was not read, once."""
+        if self._over is not None and not self._answered:
             self._answered = True
-            answer = self._refusal(self._scope["path"], self._too_large())
+            answer = self._refusal(self._scope["path"], self._over)
             await answer(self._scope, self._receive, self._send)
 
 

@@ -91,6 +91,13 @@ class TooLarge(TuneryError):
     default_code = "too_large"
 
 
+class TooSlow(TuneryError):
+    """More time than the limit allows."""
+
+    status = 408
+    default_code = "too_slow"
+
+
 class Conflict(TuneryError):
     """The same idempotency key came with another request."""
 
