@@ -55,8 +55,8 @@ def check_all_is_there(store: Store, said: list[list[str]]) -> None:
         assert [each.step for each in kept][-1:] == ([job.last_step] if job.last_step else [])
 
 
-def check_every_end_is_told(path: Path, said: list[list[str]]) -> None:
-    """Who is to be told of an end is, once; what is over is drawn no more (I5)."""
+def check_every_end_is_told(path: Path, said: list[list[str]]) -> int:
+    """Who is to be told of an end is, once; what is over is drawn no more (I5). How many ends."""
     with closing(sqlite3.connect(path)) as plain:
         told, draws = (
             sorted(row[0] for row in plain.execute(f"SELECT subject FROM errands WHERE {kind}"))
@@ -75,6 +75,18 @@ def check_every_end_is_told(path: Path, said: list[list[str]]) -> None:
     assert {name for kind, name, *_ in said if kind == "ended"} <= ended
     assert {name for kind, name, *_ in said if kind == "drawn"} <= ready
     assert {name for kind, name, *_ in said if kind == "asked"} <= ready | pending
+    return len(told)
+
+
+def test_at_no_statement_does_kill_9_part_an_end_from_its_errand(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.store.crash_points", str(tmp_path)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    n_points = int(done.stdout.split()[-1])
+    n_told = [check_every_end_is_told(tmp_path / f"{k}.db", []) for k in range(1, n_points + 1)]
+    # From nothing to two jobs and an image, and every process got a statement further.
+    assert n_told == sorted(n_told)
+    assert set(n_told) == {0, 1, 2, 3}
+    assert n_points > 30
 
 
 def crash_again_and_again(path: Path, lives: int) -> None:

@@ -13,7 +13,7 @@ from tunery.core.events import NewEvent, event_id
 from tunery.core.hyperparameters import Hyperparameters
 from tunery.core.job import FineTuningJob, JobStatus
 from tunery.core.lora import LoraConfig
-from tunery.core.method import Subject, Supervised
+from tunery.core.method import Preference, Subject, Supervised
 from tunery.core.pages import PageRequest
 from tunery.core.ports import Idempotency, Store
 from tunery.core.webhooks import Webhook
@@ -56,6 +56,7 @@ def kept(store: Store, metadata: Mapping[str, str] | None) -> str:
             lora=LoraConfig(r=8, lora_alpha=16, lora_dropout=0.1),
             echo={"egp": {"vendor": "LAUNCH", "nested": [1, None, {"a": 2.5}]}},
         ),
+        replace(a_job(), method=Preference(hyperparameters=Hyperparameters(n_epochs=2), beta=0.25)),
         replace(a_job(webhook=WEBHOOK), method=Subject(trigger_word="TOK", iterations=150)),
         a_job(webhook=Webhook(door="bfl", url="https://example.com/naïve")),
     ],
