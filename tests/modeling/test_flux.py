@@ -17,7 +17,9 @@ from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
 from tunery.bases.catalog import BUILT_IN
 from tunery.core.errors import InvalidValue, Unsupported
 from tunery.modeling.flux import (
+    is_small,
     load_pipeline,
+    manner,
     native_side,
     pixel_multiple,
     resolve_pipeline,
@@ -118,6 +120,7 @@ def drawn(pipeline: FluxPipeline, side: int) -> torch.Tensor:
 def test_tiny_image_says_its_side_its_tokens_and_its_multiple() -> None:
     pipeline = load_pipeline(TINY_IMAGE, device=CPU)
     assert (native_side(pipeline), token_limit(pipeline), pixel_multiple(pipeline)) == (32, 16, 8)
+    assert is_small(pipeline)
     assert pipeline.transformer.dtype == torch.float32
 
 
@@ -125,6 +128,7 @@ def test_a_folder_laid_out_as_flux_1_loads_and_draws(flux: Path) -> None:
     pipeline = load_pipeline(str(flux), device=CPU)
     assert (native_side(pipeline), token_limit(pipeline)) == (1024, 512)
     assert pixel_multiple(pipeline) == 16
+    assert not is_small(pipeline)
     assert pipeline.transformer.config.guidance_embeds
     assert drawn(pipeline, 32).shape == (1, 3, 32, 32)
 
@@ -189,3 +193,36 @@ def test_code_that_comes_with_a_pipeline_is_not_run(broken: Path, tmp_path: Path
     with pytest.raises(Unsupported):
         load_pipeline(str(broken))
     assert not witness.exists()
+
+
+def test_a_model_is_called_in_the_manner_that_it_learnt(flux: Path) -> None:
+    tiny, dev = load_pipeline(TINY_IMAGE, device=CPU), load_pipeline(str(flux), device=CPU)
+    assert manner(tiny) == {
+        "num_inference_steps": 16,
+        "true_cfg_scale": 3.0,
+        "negative_prompt": "",
+    }
+    assert manner(dev) == {"num_inference_steps": 28, "guidance_scale": 3.5}
+    assert manner(dev, steps=40, guidance=2.5) == {
+        "num_inference_steps": 40,
+        "guidance_scale": 2.5,
+    }
+
+
+def test_guidance_that_would_burn_the_picture_is_bounded(flux: Path) -> None:
+    tiny, dev = load_pipeline(TINY_IMAGE, device=CPU), load_pipeline(str(flux), device=CPU)
+    assert manner(tiny, guidance=60.0)["true_cfg_scale"] == 5.0
+    assert manner(dev, guidance=60.0)["guidance_scale"] == 5.0
+
+
+def test_a_model_distilled_as_schnell_is_not_guided(broken: Path) -> None:
+    """FLUX.1-schnell differs from FLUX.1-dev in these two places."""
+    for file, name in {
+        "transformer/config.json": "guidance_embeds",
+        "scheduler/scheduler_config.json": "use_dynamic_shifting",
+    }.items():
+        config = json.loads((broken / file).read_text())
+        (broken / file).unlink()
+        (broken / file).write_text(json.dumps({**config, name: False}))
+    schnell = load_pipeline(str(broken), device=CPU)
+    assert manner(schnell, guidance=3.0) == {"num_inference_steps": 4}

@@ -19,6 +19,14 @@ from tunery.modeling.load import default_device, default_dtype
 MOST_TOKENS = 512
 """More than these no FLUX pipeline reads of a prompt (diffusers, `FluxPipeline.check_inputs`)."""
 
+MOST_GUIDANCE = 5.0
+"""More than this burns the colours of a model that draws from text.
+
+It is BFL's limit for FLUX.1 [pro]. Their door for filling takes up to 100, which only a model that
+was distilled for filling can bear.
+"""
+
+_SMALL = 256
 _INDEX = "model_index.json"
 _MODELS = ("transformer", "vae", "text_encoder", "text_encoder_2")
 
@@ -101,6 +109,11 @@ def native_side(pipeline: FluxPipeline) -> int:
     return int(pipeline.vae.config.sample_size)
 
 
+def is_small(pipeline: FluxPipeline) -> bool:
+    """Whether it draws nothing of use at other sizes than the one that it was made for."""
+    return native_side(pipeline) < _SMALL
+
+
 def token_limit(pipeline: FluxPipeline) -> int:
     """How many tokens T5 reads of a prompt, to which shorter ones are padded.
 
@@ -113,3 +126,27 @@ def token_limit(pipeline: FluxPipeline) -> int:
 def pixel_multiple(pipeline: FluxPipeline) -> int:
     """Width and height must be multiples of this: a patch is two latents wide and high."""
     return int(pipeline.vae_scale_factor) * 2
+
+
+def manner(
+    pipeline: FluxPipeline, *, steps: int | None = None, guidance: float | None = None
+) -> dict[str, object]:
+    """The steps and the guidance to call `pipeline` with; None is what suits it best.
+
+    A pipeline that learnt to take guidance as an input is told it. One that did not, such as
+    tiny-image, draws each step with and without the prompt and goes on from the difference
+    (classifier-free guidance). FLUX.1 [schnell] takes neither: it was distilled to few steps.
+    """
+    if pipeline.transformer.config.guidance_embeds:
+        return {"num_inference_steps": steps or 28, "guidance_scale": _bounded(guidance, 3.5)}
+    if not is_small(pipeline) and not pipeline.scheduler.config.use_dynamic_shifting:
+        return {"num_inference_steps": steps or 4}
+    return {
+        "num_inference_steps": steps or 16,
+        "true_cfg_scale": _bounded(guidance, 3.0),
+        "negative_prompt": "",
+    }
+
+
+def _bounded(guidance: float | None, default: float) -> float:
+    return default if guidance is None else min(guidance, MOST_GUIDANCE)
