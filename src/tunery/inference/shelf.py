@@ -22,20 +22,26 @@ _ADAPTERS = 16
 class Recent(Generic[Key, Value]):
     """Up to `most` values; the one that was not asked for the longest makes room."""
 
-    def __init__(self, most: int) -> None:
-        """Start empty."""
+    def __init__(self, most: int, *, let_go: Callable[[Value], object] | None = None) -> None:
+        """Start empty; `let_go` is called with each value that makes room."""
         self._most = most
+        self._let_go = let_go
         self._values: OrderedDict[Key, Value] = OrderedDict()
 
     def get(self, key: Key, make: Callable[[], Value]) -> Value:
         """The value of `key`, made now if it is not here."""
         if key not in self._values:
             # Room first: two of the largest models must not have to fit beside a third.
-            while len(self._values) >= self._most:
-                self._values.popitem(last=False)
+            self._make_room()
             self._values[key] = make()
         self._values.move_to_end(key)
         return self._values[key]
+
+    def _make_room(self) -> None:
+        while len(self._values) >= self._most:
+            _, oldest = self._values.popitem(last=False)
+            if self._let_go is not None:
+                self._let_go(oldest)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
