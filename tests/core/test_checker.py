@@ -220,6 +220,12 @@ def test_a_good_file_has_no_problems(data: bytes) -> None:
     assert said(data) == []
 
 
+def test_a_preference_for_neither_is_a_warning() -> None:
+    assert warnings(line(ROWS[6])) == [
+        "line 1: non_preferred_output is the preferred one: nothing is learnt from it"
+    ]
+
+
 @pytest.mark.parametrize(
     ("row", "format"),
     [

@@ -2,7 +2,7 @@ import pytest
 
 from tests.service.bad_files import CALL, GOOD, TOOL, USER, line
 from tunery.core.errors import InvalidFile
-from tunery.core.examples import ChatExample, Message, TextPart, read_examples
+from tunery.core.examples import ChatExample, Message, PreferencePair, TextPart, read_examples
 
 
 def conversation(*messages: object, **others: object) -> ChatExample:
@@ -69,3 +69,20 @@ def test_a_refusal_is_learnt_where_there_is_no_content() -> None:
     assert message.is_taught
     assert message.text == "No."
     assert Message(role="user", content=(TextPart("text", "a"), TextPart("text", "b"))).text == "ab"
+
+
+def test_a_preference_is_a_conversation_with_either_answer_and_teaches_the_answer_alone() -> None:
+    asked = [USER, {"role": "assistant", "content": "Why?"}, USER]
+    row = {
+        "input": {"messages": asked, "tools": [TOOL], "parallel_tool_calls": True},
+        "preferred_output": [{"role": "assistant", "content": "Good."}],
+        "non_preferred_output": [{"role": "assistant", "content": "Bad."}],
+    }
+    ((_, pair),) = read_examples([line(row)])
+    assert isinstance(pair, PreferencePair)
+    chosen, rejected = pair.answered
+    assert [message.text for message in chosen.messages[2:]] == [USER["content"], "Good."]
+    assert [message.text for message in rejected.messages[2:]] == [USER["content"], "Bad."]
+    for answered in (chosen, rejected):
+        assert [m.is_taught for m in answered.messages] == [False, False, False, True]
+        assert answered.all_tools == [TOOL]

@@ -149,11 +149,16 @@ class World:
     services: Services
     app: FastAPI
 
-    def file(self, caller: Caller = OURS, *, purpose: str = "fine-tune", n_rows: int = 20) -> str:
+    def file(
+        self,
+        caller: Caller = OURS,
+        *,
+        purpose: str = "fine-tune",
+        n_rows: int = 20,
+        format: Format = Format.CHAT,
+    ) -> str:
         """The id of an uploaded training file."""
-        file = replace(
-            a_file(caller.project_id, purpose=purpose), format=Format.CHAT, n_rows=n_rows
-        )
+        file = replace(a_file(caller.project_id, purpose=purpose), format=format, n_rows=n_rows)
         self.store.add_file(file)
         return file.id
 

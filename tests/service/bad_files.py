@@ -415,6 +415,17 @@ BAD_FILES: dict[str, tuple[bytes, str]] = {
         ),
         "line 1: preferred_output teaches nothing: no assistant message",
     ),
+    "a preference whose output goes on with a question": (
+        line(
+            {
+                "input": {"messages": [USER]},
+                "preferred_output": [ANSWER],
+                "non_preferred_output": [ANSWER, USER],
+            }
+        ),
+        'line 1: non_preferred_output[1].role is "user"; it must be "assistant" or "tool", '
+        "as an answer is theirs alone",
+    ),
     "a reinforcement row with a slip": (
         line({"messages": [USER], "answer": "4"})
         + line({"messages": [{"role": "usr", "content": "hi"}], "answer": "4"}),

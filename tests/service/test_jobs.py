@@ -8,9 +8,10 @@ import pytest
 from tests.dialects.world import World, make_world
 from tests.store.values import OURS, THEIRS
 from tunery.core.access import Caller, IdentityType
-from tunery.core.errors import InvalidValue, NotFound
+from tunery.core.errors import InvalidValue, NotFound, Unsupported
+from tunery.core.files import Format
 from tunery.core.job import FineTuningJob, JobStatus, NewJob
-from tunery.core.method import Supervised
+from tunery.core.method import Method, Preference, Supervised
 from tunery.core.pages import NumberedItems, NumberedPage, PageRequest
 from tunery.core.text_to_sql import SqlSource
 
@@ -59,6 +60,50 @@ def test_the_files_of_any_other_job_must_be_there(world: World) -> None:
     with pytest.raises(InvalidValue, match="file-1"):
         world.services.jobs.create(OURS, asked("file-1"))
     assert world.services.jobs.numbered(OURS, NumberedPage(number=1, limit=1)).total == 0
+
+
+@pytest.mark.parametrize(
+    ("format", "method", "needs", "given"),
+    [
+        (Format.CHAT, Preference(), "supervised", "dpo"),
+        (Format.COMPLETION, Preference(), "supervised", "dpo"),
+        (Format.PREFERENCE, Supervised(), "dpo", "supervised"),
+        (Format.REINFORCEMENT, Preference(), "reinforcement", "dpo"),
+    ],
+)
+def test_a_file_for_another_method_is_refused_in_openais_words(
+    world: World, format: Format, method: Method, needs: str, given: str
+) -> None:
+    wrong = world.file(format=format)
+    right = Format.PREFERENCE if given == "dpo" else Format.CHAT
+    for param, new in (
+        ("training_file", replace(asked(wrong), method=method)),
+        (
+            "validation_file",
+            replace(asked(world.file(format=right)), method=method, validation_file=wrong),
+        ),
+    ):
+        with pytest.raises(Unsupported) as refused:
+            world.services.jobs.create(OURS, new)
+        assert (refused.value.param, refused.value.code) == (param, f"invalid_{param}")
+        assert refused.value.message == (
+            f"Invalid file format. Input file {wrong} is in the fine-tune-{format} format, but the "
+            f"specified fine-tuning job is not using '{needs}' as the training method "
+            f"(provided method={given})."
+        )
+
+
+def test_a_job_on_preferences_is_made_of_such_files(world: World) -> None:
+    files = [world.file(format=Format.PREFERENCE) for _ in range(2)]
+    new = NewJob(
+        model="tiny-chat",
+        training_file=files[0],
+        validation_file=files[1],
+        method=Preference(beta=0.2),
+    )
+    job = world.services.jobs.create(OURS, new)
+    assert job.method == Preference(beta=0.2)
+    assert world.services.jobs.get(OURS, job.id) == job
 
 
 def test_jobs_are_listed_by_the_number_of_the_page(world: World) -> None:

@@ -28,6 +28,15 @@ def chat(asked: str, answer: str, **more: object) -> Row:
     }
 
 
+def preference(asked: str, chosen: str, rejected: str) -> Row:
+    """A row with two answers to one question."""
+    return {
+        "input": {"messages": [{"role": "user", "content": asked}]},
+        "preferred_output": [{"role": "assistant", "content": chosen}],
+        "non_preferred_output": [{"role": "assistant", "content": rejected}],
+    }
+
+
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny random model that takes 2,048 tokens."""

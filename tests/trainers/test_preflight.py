@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.modeling.templates import CHATML, tokenizer
-from tests.trainers.conftest import chat, write
-from tunery.core.method import Supervised
+from tests.trainers.conftest import chat, preference, write
+from tunery.core.method import Preference, Supervised
 from tunery.core.preflight import Preflight, refusal
 from tunery.core.progress import PreflightRequest
 from tunery.modeling.chat import Chat
@@ -60,6 +60,41 @@ def test_every_row_that_is_too_long_is_an_error_by_its_line(
     assert (cut.n_overlong, cut.n_examples, cut.n_errors) == (2, 12, 0)
     assert cut.tokens is not None
     assert cut.tokens.max == 2048
+
+
+def test_of_a_pair_both_sequences_are_counted(model_folder: Path, tmp_path: Path) -> None:
+    rows = [preference("Hello", "two", "two " * i) for i in range(1, 13)]
+    path = write(tmp_path / "rows", rows)
+    found = report(model_folder, path)
+    pairs = load_examples(
+        path,
+        Chat(tokenizer(CHATML, eos="<|im_end|>")),
+        context=2048,
+        overlong="error",
+        width=2,
+    )
+    lengths = pairs.starts.diff().tolist()
+    assert found.tokens is not None
+    assert (found.format, found.n_rows, found.n_examples) == ("preference", 12, 12)
+    assert (found.tokens.total, found.tokens.max) == (sum(lengths), max(lengths))
+    assert found.tokens.trained == pairs.n_taught
+    assert [text for text, taught in found.rendered if taught] == [
+        "two<|im_end|>",
+        "two <|im_end|>",
+    ]
+    assert refusal(found, Preference()) is None
+
+
+def test_a_pair_with_one_answer_too_long_is_an_error_by_its_line(
+    model_folder: Path, tmp_path: Path
+) -> None:
+    rows = [preference("Hello", "two", "two " * (3000 if i == 4 else 3)) for i in range(12)]
+    path = write(tmp_path / "rows", rows)
+    found = report(model_folder, path)
+    assert [problem.line for problem in found.problems] == [5]
+    assert refusal(found, Preference()) is not None
+    dropped = report(model_folder, path, overlong="drop")
+    assert (dropped.n_overlong, dropped.n_examples, dropped.n_errors) == (1, 11, 0)
 
 
 def test_rows_that_the_template_cannot_render_are_named(model_folder: Path, tmp_path: Path) -> None:

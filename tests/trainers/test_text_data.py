@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.modeling.templates import CHATML, tokenizer
-from tests.trainers.conftest import chat, write
+from tests.trainers.conftest import chat, preference, write
 from tunery.core.errors import InvalidFile
 from tunery.modeling.chat import Chat
 from tunery.trainers.text_data import batches, load_examples
@@ -21,7 +21,7 @@ def test_examples_are_the_rows_encoded(tmp_path: Path) -> None:
     expected += speaker.encode([speaker.completion("What is ", "two")])
     assert len(examples) == 3
     for index, encoded in enumerate(expected):
-        segment = examples.segment(index, None)
+        segment = examples.segments([index], None)[0]
         assert segment.ids.tolist() == encoded.ids
         assert segment.learn.tolist() == encoded.learn
     assert examples.n_taught == sum(sum(encoded.learn) for encoded in expected)
@@ -33,7 +33,7 @@ def test_more_rows_than_the_tokenizer_takes_at_a_time_keep_their_order(tmp_path:
     examples = load_examples(path, speaker, context=None, overlong="error")
     assert len(examples) == 1100
     for index in (0, 511, 512, 1099):
-        text = speaker.tokenizer.decode(examples.segment(index, None).ids)
+        text = speaker.tokenizer.decode(examples.segments([index], None)[0].ids)
         assert f"Four {index}<" in text
 
 
@@ -55,7 +55,48 @@ def test_cutting_and_dropping_are_counted(tmp_path: Path) -> None:
     assert (len(dropped), dropped.n_dropped, dropped.n_cut) == (1, 2, 0)
     cut = load_examples(path, speaker, context=60, overlong="truncate")
     assert (len(cut), cut.n_dropped, cut.n_cut, cut.n_silent) == (2, 0, 2, 1)
-    assert cut.segment(1, None).ids.shape == (60,)
+    assert cut.segments([1], None)[0].ids.shape == (60,)
+
+
+def test_a_preference_is_two_sequences_the_better_one_first(tmp_path: Path) -> None:
+    speaker = Chat(tokenizer(CHATML))
+    rows = [preference("two", f"Four {i}.", f"Blue {i}.") for i in range(3)]
+    path = write(tmp_path / "rows", rows)
+    pairs = load_examples(path, speaker, context=None, overlong="error", width=2)
+    assert len(pairs) == 3
+    segments = pairs.segments([2, 0], None)
+    said = [speaker.tokenizer.decode(s.ids[s.learn]) for s in segments]
+    assert said == [f"{word} {i}.<|im_end|>" for i in (2, 0) for word in ("Four", "Blue")]
+    assert pairs.lengths.tolist()[2] == sum(len(segment.ids) for segment in segments[:2])
+
+
+def test_the_longer_answer_decides_what_becomes_of_a_pair(tmp_path: Path) -> None:
+    speaker = Chat(tokenizer(CHATML))
+    rows = [
+        preference("two", "Four.", "Blue."),
+        preference("two", "Four.", "Blue " * 99),
+        preference("two " * 99, "Four.", "Blue."),
+    ]
+    path = write(tmp_path / "rows", rows)
+    with pytest.raises(InvalidFile) as refused:
+        load_examples(path, speaker, context=60, overlong="error", width=2)
+    assert [problem.line for problem in refused.value.problems] == [2, 3]
+    dropped = load_examples(path, speaker, context=60, overlong="drop", width=2)
+    assert (len(dropped), dropped.n_dropped) == (1, 2)
+    cut = load_examples(path, speaker, context=60, overlong="truncate", width=2)
+    assert (len(cut), cut.n_cut, cut.n_silent) == (2, 2, 1)
+    assert max(len(segment.ids) for segment in cut.segments([0, 1], None)) == 60
+
+
+@pytest.mark.parametrize(("width", "wrong"), [(1, [2]), (2, [1, 3])])
+def test_rows_for_another_method_are_named_by_their_lines(
+    tmp_path: Path, width: int, wrong: list[int]
+) -> None:
+    rows = [chat("two", "Four."), preference("two", "Four.", "Blue."), chat("two", "Four.")]
+    path = write(tmp_path / "rows", rows)
+    with pytest.raises(InvalidFile, match="which this job cannot learn from") as refused:
+        load_examples(path, Chat(tokenizer(CHATML)), context=60, overlong="error", width=width)
+    assert [problem.line for problem in refused.value.problems] == wrong
 
 
 def test_every_epoch_sees_every_row_once_in_an_order_of_its_own() -> None:

@@ -82,6 +82,14 @@ def metrics_event(metrics: Metrics) -> NewEvent:
         "epoch": metrics.epoch,
         "full_valid_loss": metrics.full_valid_loss,
         "full_valid_mean_token_accuracy": metrics.full_valid_mean_token_accuracy,
+        "train_rewards_chosen": metrics.train_rewards_chosen,
+        "train_rewards_rejected": metrics.train_rewards_rejected,
+        "train_rewards_margins": metrics.train_rewards_margins,
+        "train_rewards_accuracies": metrics.train_rewards_accuracies,
+        "full_valid_rewards_chosen": metrics.full_valid_rewards_chosen,
+        "full_valid_rewards_rejected": metrics.full_valid_rewards_rejected,
+        "full_valid_rewards_margins": metrics.full_valid_rewards_margins,
+        "full_valid_rewards_accuracies": metrics.full_valid_rewards_accuracies,
     }
     message = f"Step {metrics.step}/{metrics.total_steps}: training loss={metrics.train_loss:.2f}"
     if metrics.full_valid_loss is not None:

@@ -1,10 +1,11 @@
-"""Rows of training files as values: a conversation to learn from, or a prompt and its completion.
+"""Rows of training files as values: a conversation, a prompt and its completion, or a preference.
 
 The values are `msgspec` structs, because they are parsed from JSON at several hundred MB/s. Formats
 are OpenAI's (reference, section "Training-file formats"; "Create fine-tuning job", 2026).
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any, Literal
 
 import msgspec
@@ -111,10 +112,28 @@ class CompletionExample(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     completion: str
 
 
-Example = ChatExample | CompletionExample
+class PreferencePair(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A conversation, and two ways to go on with it, of which one is better."""
+
+    input: ChatExample
+    preferred_output: tuple[Message, ...]
+    non_preferred_output: tuple[Message, ...]
+
+    @property
+    def answered(self) -> tuple[ChatExample, ChatExample]:
+        """The conversation with the better answer and with the other; these alone are taught."""
+        asked = tuple(msgspec.structs.replace(said, weight=0) for said in self.input.messages)
+        chosen, rejected = (
+            msgspec.structs.replace(self.input, messages=asked + output)
+            for output in (self.preferred_output, self.non_preferred_output)
+        )
+        return chosen, rejected
+
+
+Example = ChatExample | CompletionExample | PreferencePair
 
 _chat = msgspec.json.Decoder(ChatExample)
-_completion = msgspec.json.Decoder(CompletionExample)
+_others = (msgspec.json.Decoder(CompletionExample), msgspec.json.Decoder(PreferencePair))
 
 
 def read_examples(lines: Iterable[bytes]) -> Iterator[tuple[int, Example]]:
@@ -124,7 +143,7 @@ def read_examples(lines: Iterable[bytes]) -> Iterator[tuple[int, Example]]:
     read are ignored.
 
     Raises:
-        InvalidFile: a line is neither a conversation nor a prompt and its completion.
+        InvalidFile: a line is no training example.
     """
     for number, line in enumerate(lines, start=1):
         text = line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line
@@ -137,11 +156,11 @@ def _example(number: int, line: bytes) -> Example:
         return _chat.decode(line)
     except REFUSALS as error:
         chat_error = error
-    try:
-        return _completion.decode(line)
-    except REFUSALS:
-        problem = Problem(line=number, field=None, message=f"not a training example: {chat_error}")
-        raise InvalidFile(str(problem), [problem]) from chat_error
+    for decoder in _others:
+        with suppress(*REFUSALS):
+            return decoder.decode(line)
+    problem = Problem(line=number, field=None, message=f"not a training example: {chat_error}")
+    raise InvalidFile(str(problem), [problem]) from chat_error
 
 
 def _call_to_template(call: FunctionCall) -> dict[str, Any]:

@@ -52,6 +52,8 @@ class ResolvedHyperparameters:
     """The share of all steps over which the rate rises to its peak."""
     weight_decay: float = 0.0
     """Times the rate: the share of itself that a weight loses in a step."""
+    beta: float | None = None
+    """Of a preference job alone: how firmly it is held to what it started from."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +74,8 @@ class TuningDefaults:
     max_epochs: int = 25
     full_learning_rate: float | None = None
     """Where all of the model is trained; None: `learning_rate`."""
+    preference_learning_rate: float | None = None
+    """Where preferences are learnt; None: a tenth of `learning_rate`."""
 
     def n_epochs(self, n_examples: int) -> int:
         """Passes over a training set of `n_examples` rows."""

@@ -10,6 +10,10 @@ Mode = Literal["general", "character", "style", "product"]
 Priority = Literal["speed", "quality", "high_res_only"]
 FinetuneType = Literal["full", "lora"]
 
+AUTO_BETA = 0.1
+"""What "auto" means: what Rafailov et al. 2023 use where they say nothing else (section 6)."""
+HIGHEST_BETA = 2.0
+
 FEWEST_ITERATIONS, MOST_ITERATIONS = 100, 1000
 LOWEST_RATE, HIGHEST_RATE = 1e-6, 5e-3
 
@@ -19,6 +23,26 @@ class Supervised:
     """Next-token loss on the assistant's tokens."""
 
     hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preference:
+    """Direct preference optimization (Rafailov et al. 2023): one answer is better than another.
+
+    Raises:
+        InvalidValue: `beta` is outside of OpenAI's range (API reference, "DPO hyperparameters").
+    """
+
+    hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
+    beta: float | Auto = "auto"
+    """How firmly the model is held to what it started from."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is out of range, naming the range."""
+        if self.beta != "auto" and not 0 < self.beta <= HIGHEST_BETA:
+            raise InvalidValue(
+                f'beta is {self.beta}; it must be "auto" or above 0 and at most 2', param="beta"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,5 +88,5 @@ class Subject:
         return Hyperparameters(learning_rate=self.learning_rate)
 
 
-Method = Supervised | Subject
+Method = Supervised | Preference | Subject
 """Every method there is."""

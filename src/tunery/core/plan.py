@@ -4,12 +4,13 @@ import math
 from dataclasses import dataclass, replace
 
 from tunery.core.hyperparameters import (
+    Hyperparameters,
     ResolvedHyperparameters,
     TuningDefaults,
     resolve,
     total_steps,
 )
-from tunery.core.method import Method, Subject, Supervised
+from tunery.core.method import AUTO_BETA, Method, Preference, Subject, Supervised
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,10 +25,25 @@ def plan(method: Method, *, n_examples: int, defaults: TuningDefaults) -> Plan:
     """What `method` comes to on a training set of `n_examples` rows or pictures."""
     match method:
         case Supervised():
-            resolved = resolve(method.hyperparameters, n_examples=n_examples, defaults=defaults)
-            return Plan(resolved=resolved, total_steps=total_steps(resolved, n_examples=n_examples))
+            return _by_epochs(method.hyperparameters, n_examples, defaults)
+        case Preference():
+            return _preferring(method, n_examples, defaults)
         case Subject():
             return _by_iterations(method, n_examples, defaults)
+
+
+def _by_epochs(asked: Hyperparameters, n_examples: int, defaults: TuningDefaults) -> Plan:
+    resolved = resolve(asked, n_examples=n_examples, defaults=defaults)
+    return Plan(resolved=resolved, total_steps=total_steps(resolved, n_examples=n_examples))
+
+
+def _preferring(method: Preference, n_examples: int, defaults: TuningDefaults) -> Plan:
+    """As supervised, but slower: the loss sums over an answer's tokens and has no floor."""
+    rate = defaults.preference_learning_rate or defaults.learning_rate / 10
+    defaults = replace(defaults, learning_rate=rate)
+    planned = _by_epochs(method.hyperparameters, n_examples, defaults)
+    beta = AUTO_BETA if method.beta == "auto" else method.beta
+    return replace(planned, resolved=replace(planned.resolved, beta=beta))
 
 
 def _by_iterations(method: Subject, n_examples: int, defaults: TuningDefaults) -> Plan:

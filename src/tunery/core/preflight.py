@@ -2,7 +2,7 @@
 
 import msgspec
 
-from tunery.core.method import Method, Subject, Supervised
+from tunery.core.method import Method, Preference, Subject, Supervised
 from tunery.core.picture_sets import MOST_PICTURES
 from tunery.core.problems import Problem
 from tunery.core.progress import Failed
@@ -15,7 +15,10 @@ REQUEST_MODERATED = "request_moderated"
 
 
 class TokenStatistics(msgspec.Struct, frozen=True, kw_only=True):
-    """Tokens per row, by the tokenizer and template that training uses."""
+    """Tokens per row, by the tokenizer and template that training uses.
+
+    A pair counts as two rows: its prompt with the one answer, and with the other.
+    """
 
     total: int
     trained: int
@@ -70,7 +73,7 @@ def refusal(report: Preflight, method: Method) -> Failed | None:
             param=f"{which}_file",
         )
     match method:
-        case Supervised():
+        case Supervised() | Preference():
             return _refused_number(report.n_examples)
         case Subject():
             return _refused_pictures(report.n_examples)

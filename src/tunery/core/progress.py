@@ -31,7 +31,10 @@ class Note(Progress, frozen=True, kw_only=True, tag="note"):
 class Metrics(Progress, frozen=True, kw_only=True, tag="metrics"):
     """One optimizer step. Losses are means over taught tokens, in nats; accuracies from 0 to 1.
 
-    A model of images has no tokens; its loss is a mean over latent pixels, squared.
+    A model of images has no tokens; its loss is a mean over latent pixels, squared. Where
+    preferences are learnt, losses are means over pairs (Rafailov et al. 2023, eq. 7), and there are
+    rewards (section 4), in TRL's words: of the better answers, of the others, what lies between
+    them, and how often it is above zero.
     """
 
     step: int
@@ -48,6 +51,14 @@ class Metrics(Progress, frozen=True, kw_only=True, tag="metrics"):
     full_valid_loss: float | None = None
     """Where this step was an evaluation: over the whole validation file."""
     full_valid_mean_token_accuracy: float | None = None
+    train_rewards_chosen: float | None = None
+    train_rewards_rejected: float | None = None
+    train_rewards_margins: float | None = None
+    train_rewards_accuracies: float | None = None
+    full_valid_rewards_chosen: float | None = None
+    full_valid_rewards_rejected: float | None = None
+    full_valid_rewards_margins: float | None = None
+    full_valid_rewards_accuracies: float | None = None
 
 
 class CheckpointSaved(Progress, frozen=True, kw_only=True, tag="checkpoint"):

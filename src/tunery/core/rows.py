@@ -14,7 +14,10 @@ MOST_EXPLAINED_BYTES = 1024**2
 """A larger row is not read in full: as Python objects it could take a hundred times its size."""
 
 _CHAT_KEYS = ("messages", "tools", "functions", "parallel_tool_calls")
-_PREFERENCE_KEYS = ("input", "preferred_output", "non_preferred_output")
+_OUTPUT_KEYS = ("preferred_output", "non_preferred_output")
+_PREFERENCE_KEYS = ("input", *_OUTPUT_KEYS)
+_OUTPUT_ROLES = ("assistant", "tool")
+_ANSWERING = '"assistant" or "tool", as an answer is theirs alone'
 _COMPLETION_KEYS = ("prompt", "completion")
 _ALL_KEYS = (*_CHAT_KEYS, *_PREFERENCE_KEYS, *_COMPLETION_KEYS)
 _KNOWN_FORMATS = '"messages" (chat), "prompt" and "completion", or OpenAI\'s preference keys'
@@ -168,8 +171,24 @@ def _check_preference(row: Object, findings: Findings) -> None:
         check_keys(asked, _CHAT_KEYS, "input", findings)
         check_messages(asked.get("messages"), "input.messages", findings, taught=False, ends="user")
         _check_tools(asked, "input.", findings)
-    for key in ("preferred_output", "non_preferred_output"):
+    for key in _OUTPUT_KEYS:
         check_messages(row.get(key), key, findings, taught=True)
+    if not findings.has_errors:
+        _check_outputs(row, findings)
+
+
+def _check_outputs(row: Object, findings: Findings) -> None:
+    """Say what an answer may not hold, and where there is nothing to prefer."""
+    preferred, other = (row[key] for key in _OUTPUT_KEYS)
+    for key in _OUTPUT_KEYS:
+        messages = row[key]
+        assert isinstance(messages, list)
+        for index, message in enumerate(messages):
+            if message["role"] not in _OUTPUT_ROLES:
+                role = shown(message["role"])
+                findings.error(f"{key}[{index}].role", f"is {role}; it must be {_ANSWERING}")
+    if preferred == other:
+        findings.warn("non_preferred_output", "is the preferred one: nothing is learnt from it")
 
 
 def _check_tools(row: Object, prefix: str, findings: Findings) -> None:

@@ -1,7 +1,7 @@
 """Fine-tuning jobs: create, follow, and stop them."""
 
 import secrets
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -16,7 +16,7 @@ from tunery.core.events import Checkpoint, Event, NewEvent
 from tunery.core.files import File, Format
 from tunery.core.ids import new_id
 from tunery.core.job import FineTuningJob, JobStatus, NewJob
-from tunery.core.method import Method, Subject
+from tunery.core.method import Method, Preference, Subject, Supervised
 from tunery.core.models import BaseModel, Modality
 from tunery.core.pages import NumberedItems, NumberedPage, Page, PageRequest
 from tunery.core.plan import plan
@@ -27,9 +27,14 @@ from tunery.service.routing import Routing
 from tunery.service.webhooks import sealed
 
 LARGEST_SEED = 2**31 - 1
-_ROWS = frozenset({Format.CHAT, Format.COMPLETION})
-_PICTURES = frozenset({Format.PICTURES})
-_FORMATS: Mapping[Modality, Collection[Format]] = {"text": _ROWS, "image": _PICTURES}
+_LEARNT_BY: Mapping[Format, str] = {
+    Format.CHAT: "supervised",
+    Format.COMPLETION: "supervised",
+    Format.PREFERENCE: "dpo",
+    Format.REINFORCEMENT: "reinforcement",
+    Format.PICTURES: "subject",
+}
+"""The method that each format is for."""
 _CANCELLED = "Fine-tuning job cancelled"
 
 
@@ -246,9 +251,8 @@ class Jobs:
             raise InvalidValue(message, param="model", code="model_not_found") from unknown
 
     def _check_files(self, caller: Caller, new: NewJob) -> None:
-        formats = _FORMATS[_modality(new.method)]
-        training = self._data(caller, new.training_file, "training_file", formats)
-        if formats == _PICTURES:
+        training = self._data(caller, new.training_file, "training_file", new.method)
+        if isinstance(new.method, Subject):
             return
         if new.validation_file is not None:
             self._validation(caller, new)
@@ -268,9 +272,9 @@ class Jobs:
                 "or its loss says nothing",
                 param="validation_file",
             )
-        self._data(caller, new.validation_file, "validation_file", _ROWS)
+        self._data(caller, new.validation_file, "validation_file", new.method)
 
-    def _data(self, caller: Caller, file_id: str, param: str, formats: Collection[Format]) -> File:
+    def _data(self, caller: Caller, file_id: str, param: str, method: Method) -> File:
         try:
             file = self._store.file(caller.project_id, file_id)
         except NotFound as unknown:
@@ -283,14 +287,25 @@ class Jobs:
                 f'File {file_id} has purpose "{file.purpose}"; it must be "fine-tune".',
                 param=param,
             )
-        if file.format not in formats:
-            raise Unsupported(_wrong_format(file), param=param, code=f"invalid_{param}")
+        if file.format is None or _LEARNT_BY[file.format] != _name(method):
+            raise Unsupported(_wrong_format(file, method), param=param, code=f"invalid_{param}")
         return file
 
 
 def _modality(method: Method) -> Modality:
     """What a model that learns by `method` makes."""
     return "image" if isinstance(method, Subject) else "text"
+
+
+def _name(method: Method) -> str:
+    """What OpenAI calls `method`."""
+    match method:
+        case Supervised():
+            return "supervised"
+        case Preference():
+            return "dpo"
+        case Subject():
+            return "subject"
 
 
 def _wrong_modality(base: BaseModel) -> str:
@@ -302,10 +317,14 @@ def _wrong_modality(base: BaseModel) -> str:
     return f"{base.name} is a model of text; an image finetune needs a model of images."
 
 
-def _wrong_format(file: File) -> str:
+def _wrong_format(file: File, method: Method) -> str:
+    """OpenAI's sentence for a file that is meant for another method."""
+    if file.format is None:
+        return f"Invalid file format. Input file {file.id} has no rows that can be learnt from."
     return (
         f"Invalid file format. Input file {file.id} is in the fine-tune-{file.format} format, but "
-        "the specified fine-tuning job is using 'supervised' as the training method."
+        f"the specified fine-tuning job is not using '{_LEARNT_BY[file.format]}' as the training "
+        f"method (provided method={_name(method)})."
     )
 
 

@@ -67,7 +67,7 @@ def _try_longest(training: Training) -> Iterator[Note]:
     need = memory.of_activations(training.base, training.budget.max_rows)
     if need * _PLENTY < memory.available_bytes(training.base.device):
         return
-    lengths = training.examples.starts.diff()
+    lengths = training.examples.lengths
     longest = lengths.argsort(descending=True)[: training.position.batch_size].tolist()
     drawn = training.adapter.dropout.get_state()
     segments = shared(training.examples.segments(longest, training.adapter))

@@ -11,6 +11,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import msgspec
@@ -18,7 +19,13 @@ import torch
 from transformers.utils.logging import disable_progress_bar
 
 from tunery.core.errors import InvalidFile, TuneryError
-from tunery.core.examples import CompletionExample, Example, read_examples
+from tunery.core.examples import (
+    ChatExample,
+    CompletionExample,
+    Example,
+    PreferencePair,
+    read_examples,
+)
 from tunery.core.files import Format
 from tunery.core.hyperparameters import auto_batch_size
 from tunery.core.lora import LoraConfig
@@ -63,7 +70,8 @@ class Survey:
         """Count the rows of the training or of the validation file."""
         self._which, self._context, self._overlong = which, context, overlong
         self.n_rows = self.n_overlong = self.n_errors = self.n_warnings = 0
-        self.lengths, self.n_trained = array("q"), 0
+        self.n_examples = self.n_trained = 0
+        self.lengths = array("q")
         self.problems: list[Problem] = []
 
     def read(self, path: Path, chat: Chat) -> None:
@@ -100,23 +108,23 @@ class Survey:
 
     def _take(self, row: Row) -> None:
         self.n_rows += 1
-        if row.encoded is None:
-            if row.problem is not None:
-                self.say(row.problem)
+        if row.problem is not None:
+            self.say(row.problem)
             return
-        learn = row.encoded.learn
-        if len(learn) > self._context:
+        longest = max(len(sequence.learn) for sequence in row.sequences)
+        if longest > self._context:
             self.n_overlong += 1
             if self._overlong == "error":
-                self.say(too_long(row.line, len(learn), self._context, self._which))
+                self.say(too_long(row.line, longest, self._context, self._which))
             if self._overlong != "truncate":
                 return
-            learn = learn[: self._context]
-        if not any(learn[1:]):
+        learn = [sequence.learn[: self._context] for sequence in row.sequences]
+        if not all(any(taught[1:]) for taught in learn):
             self.say(_silent(row.line, self._which))
             return
-        self.lengths.append(len(learn))
-        self.n_trained += sum(learn[1:])
+        self.n_examples += 1
+        self.lengths.extend(map(len, learn))
+        self.n_trained += sum(sum(taught[1:]) for taught in learn)
 
 
 def _silent(line: int, which: Which) -> Problem:
@@ -168,9 +176,9 @@ def _surveyed(request: PreflightRequest, chat: Chat, context: int) -> Preflight:
     training = surveys[0]
     first = _first_example(Path(request.training_file))
     return Preflight(
-        format=Format.COMPLETION if isinstance(first, CompletionExample) else Format.CHAT,
+        format=_format(first),
         n_rows=training.n_rows,
-        n_examples=len(training.lengths),
+        n_examples=training.n_examples,
         n_overlong=training.n_overlong,
         context=context,
         tokens=training.statistics(),
@@ -229,12 +237,22 @@ def _first_example(path: Path) -> Example | None:
             return None
 
 
+def _format(example: Example | None) -> Format:
+    match example:
+        case CompletionExample():
+            return Format.COMPLETION
+        case PreferencePair():
+            return Format.PREFERENCE
+        case ChatExample() | None:
+            return Format.CHAT
+
+
 def _rendered(example: Example | None, chat: Chat) -> tuple[tuple[str, bool], ...]:
     """`example` as the model sees it."""
     if example is None:
         return ()
     try:
-        return tuple(rendered(example, chat).pieces())
+        return tuple(piece for text in rendered(example, chat) for piece in text.pieces())
     except TuneryError:
         # The survey has said what is wrong with the row.
         return ()
@@ -283,12 +301,14 @@ def _probe_rows(
     least, most = _PROBE_TOKENS
     room = min(most, max(least, int(_PROBE_OPERATIONS / (6 * n_parameters))))
     n_rows = request.batch_size or auto_batch_size(report.n_examples)
+    rows = read_rows(Path(request.training_file), chat, "training")
     segments: list[Segment] = []
-    for row in read_rows(Path(request.training_file), chat, "training"):
+    # A preference costs in a step what its two sequences cost.
+    for sequence in chain.from_iterable(row.sequences for row in rows):
         if len(segments) == n_rows or room <= 0:
             break
-        if row.encoded is not None and any(row.encoded.learn[1 : report.context]):
-            ids, learn = (torch.tensor(x[:room]) for x in (row.encoded.ids, row.encoded.learn))
+        if any(sequence.learn[1 : report.context]):
+            ids, learn = (torch.tensor(x[:room]) for x in (sequence.ids, sequence.learn))
             learn[-1] = True  # a row that was cut short still has something to learn
             segments.append(Segment(ids=ids, learn=learn, adapter=adapter))
             room -= len(ids)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -12,7 +13,13 @@ import torch
 from torch import Tensor
 
 from tunery.core.errors import InvalidFile, TuneryError
-from tunery.core.examples import ChatExample, CompletionExample, Example, read_examples
+from tunery.core.examples import (
+    ChatExample,
+    CompletionExample,
+    Example,
+    PreferencePair,
+    read_examples,
+)
 from tunery.core.problems import MOST_PROBLEMS, Problem
 from tunery.modeling.adapter import Adapter
 from tunery.modeling.chat import Chat, Encoded, Rendered
@@ -27,21 +34,25 @@ _ROWS_AT_A_TIME = 512
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A row as tokens, or why there are none."""
+    """A row as tokens, or why there are none.
+
+    A preference is two sequences, the better one first; any other row is one.
+    """
 
     line: int
-    encoded: Encoded | None
+    sequences: tuple[Encoded, ...]
     problem: Problem | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Examples:
-    """Tokenised rows, one after another in flat tensors.
+    """Tokenised rows, one after another in flat tensors; of a pair, its two sequences.
 
     Attributes:
         ids: `(n_tokens,)` token ids.
         learn: `(n_tokens,)` whether each is taught.
-        starts: `(n_rows + 1,)` where each row begins, and the end of the last.
+        starts: `(n_rows * width + 1,)` where each sequence begins, and the end of the last.
+        width: sequences of a row.
         n_dropped: rows left out because they were too long.
         n_cut: rows cut to the context.
         n_silent: rows left out because they teach nothing.
@@ -50,27 +61,36 @@ class Examples:
     ids: Tensor
     learn: Tensor
     starts: Tensor
+    width: int = 1
     n_dropped: int = 0
     n_cut: int = 0
     n_silent: int = 0
 
     def __len__(self) -> int:
         """Rows to learn from."""
-        return len(self.starts) - 1
+        return (len(self.starts) - 1) // self.width
+
+    @property
+    def lengths(self) -> Tensor:
+        """`(n_rows,)` tokens of each row."""
+        return self.starts[:: self.width].diff()
 
     @property
     def n_taught(self) -> int:
         """Taught tokens of one pass."""
         return int(self.learn.sum())
 
-    def segment(self, index: int, adapter: Adapter | None) -> Segment:
-        """Row `index`, for `adapter` to learn from."""
-        first, end = int(self.starts[index]), int(self.starts[index + 1])
-        return Segment(ids=self.ids[first:end], learn=self.learn[first:end], adapter=adapter)
-
     def segments(self, indices: Iterable[int], adapter: Adapter | None) -> list[Segment]:
         """Several rows, for `adapter` to learn from."""
-        return [self.segment(index, adapter) for index in indices]
+        return [
+            self._segment(index * self.width + at, adapter)
+            for index in indices
+            for at in range(self.width)
+        ]
+
+    def _segment(self, index: int, adapter: Adapter | None) -> Segment:
+        first, end = int(self.starts[index]), int(self.starts[index + 1])
+        return Segment(ids=self.ids[first:end], learn=self.learn[first:end], adapter=adapter)
 
 
 def read_rows(path: Path, chat: Chat, which: Which) -> Iterator[Row]:
@@ -94,37 +114,43 @@ def read_rows(path: Path, chat: Chat, which: Which) -> Iterator[Row]:
     yield from _tokenised(rows, chat, which)
 
 
-def rendered(example: Example, chat: Chat) -> Rendered:
-    """`example` as the text that the model sees.
+def rendered(example: Example, chat: Chat) -> tuple[Rendered, ...]:
+    """`example` as the text that the model sees; a preference with each of its answers.
 
     Raises:
         TuneryError: the model's template cannot render it.
     """
     match example:
         case CompletionExample():
-            return chat.completion(example.prompt, example.completion)
+            return (chat.completion(example.prompt, example.completion),)
         case ChatExample():
-            messages = [
-                {**message.to_template(), "weight": int(message.is_taught)}
-                for message in example.messages
-            ]
-            return chat.conversation(messages, example.all_tools)
+            return (_conversation(example, chat),)
+        case PreferencePair():
+            return tuple(_conversation(answered, chat) for answered in example.answered)
+
+
+def _conversation(example: ChatExample, chat: Chat) -> Rendered:
+    messages = [
+        {**message.to_template(), "weight": int(message.is_taught)} for message in example.messages
+    ]
+    return chat.conversation(messages, example.all_tools)
 
 
 def _tokenised(rows: Iterable[tuple[int, Example]], chat: Chat, which: Which) -> Iterator[Row]:
     texts: list[Rendered] = []
-    outcome: list[tuple[int, Problem | None]] = []
+    outcome: list[tuple[int, int, Problem | None]] = []
     for line, example in rows:
         try:
-            texts.append(rendered(example, chat))
+            found = rendered(example, chat)
         except TuneryError as refused:
             problem = Problem(line=line, field=None, message=refused.message, file=which)
-            outcome.append((line, problem))
+            outcome.append((line, 0, problem))
         else:
-            outcome.append((line, None))
+            texts += found
+            outcome.append((line, len(found), None))
     encoded = iter(chat.encode(texts))
-    for line, wrong in outcome:
-        yield Row(line=line, encoded=None if wrong else next(encoded), problem=wrong)
+    for line, width, wrong in outcome:
+        yield Row(line=line, sequences=tuple(islice(encoded, width)), problem=wrong)
 
 
 def too_long(line: int, n_tokens: int, context: int, which: Which) -> Problem:
@@ -138,15 +164,35 @@ def too_long(line: int, n_tokens: int, context: int, which: Which) -> Problem:
     )
 
 
+def _other_kind(row: Row, which: Which) -> Problem:
+    kind = "no preference" if len(row.sequences) == 1 else "a preference"
+    message = f"is {kind}, which this job cannot learn from"
+    return Problem(line=row.line, field=None, message=message, file=which)
+
+
 def load_examples(
-    path: Path, chat: Chat, *, context: int | None, overlong: Overlong, which: Which = "training"
+    path: Path,
+    chat: Chat,
+    *,
+    context: int | None,
+    overlong: Overlong,
+    which: Which = "training",
+    width: int = 1,
 ) -> Examples:
     """The rows of a file, ready to learn from.
+
+    Args:
+        path: the file.
+        chat: makes tokens of them.
+        context: the longest sequence that the model takes.
+        overlong: what becomes of a row with a longer one.
+        which: what the file is for.
+        width: sequences of a row: 2 where preferences are learnt.
 
     Raises:
         InvalidFile: a row cannot be used; the first hundred are named.
     """
-    builder = _Builder(context, overlong, which)
+    builder = _Builder(context, overlong, which, width)
     for row in read_rows(path, chat, which):
         builder.take(row)
     return builder.examples()
@@ -155,33 +201,37 @@ def load_examples(
 class _Builder:
     """Rows on their way into flat tensors, some bytes a token."""
 
-    def __init__(self, context: int | None, overlong: Overlong, which: Which) -> None:
+    def __init__(self, context: int | None, overlong: Overlong, which: Which, width: int) -> None:
         self._context, self._overlong, self._which = context, overlong, which
+        self._width = width
         self._ids, self._learn, self._starts = array("i"), bytearray(), array("q", [0])
         self._problems: list[Problem] = []
         self._n_problems = self._n_dropped = self._n_cut = self._n_silent = 0
 
     def take(self, row: Row) -> None:
         """Keep the row, cut or drop it, or note what is wrong with it."""
-        if row.encoded is None:
+        if row.problem is not None:
             self._wrong(row.problem)
             return
-        ids, learn = row.encoded.ids, row.encoded.learn
-        if self._context is not None and len(ids) > self._context:
+        if len(row.sequences) != self._width:
+            self._wrong(_other_kind(row, self._which))
+            return
+        longest = max(len(sequence.ids) for sequence in row.sequences)
+        if self._context is not None and longest > self._context:
             if self._overlong == "error":
-                self._wrong(too_long(row.line, len(ids), self._context, self._which))
+                self._wrong(too_long(row.line, longest, self._context, self._which))
                 return
             if self._overlong == "drop":
                 self._n_dropped += 1
                 return
-            ids, learn = ids[: self._context], learn[: self._context]
             self._n_cut += 1
-        if not any(learn[1:]):
+        if not all(any(sequence.learn[1 : self._context]) for sequence in row.sequences):
             self._n_silent += 1
             return
-        self._ids.extend(ids)
-        self._learn.extend(learn)
-        self._starts.append(len(self._ids))
+        for sequence in row.sequences:
+            self._ids.extend(sequence.ids[: self._context])
+            self._learn.extend(sequence.learn[: self._context])
+            self._starts.append(len(self._ids))
 
     def examples(self) -> Examples:
         """What was kept."""
@@ -199,14 +249,15 @@ class _Builder:
                 : len(self._learn)
             ],
             starts=torch.frombuffer(self._starts, dtype=torch.int64),
+            width=self._width,
             n_dropped=self._n_dropped,
             n_cut=self._n_cut,
             n_silent=self._n_silent,
         )
 
-    def _wrong(self, problem: Problem | None) -> None:
+    def _wrong(self, problem: Problem) -> None:
         self._n_problems += 1
-        if problem is not None and len(self._problems) < MOST_PROBLEMS:
+        if len(self._problems) < MOST_PROBLEMS:
             self._problems.append(problem)
 
 

@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 WORTH_BYTES = 4 * 2**20
 
 _PATTERN = "tokens-*.safetensors"
-_COUNTS = ("n_dropped", "n_cut", "n_silent")
+_COUNTS = ("width", "n_dropped", "n_cut", "n_silent")
 # Goes up when the same file would give other tokens.
 _VERSION = "1"
 
@@ -89,6 +89,7 @@ def _load(path: Path) -> Examples:
             ids=file.get_tensor("ids"),
             learn=file.get_tensor("learn"),
             starts=file.get_tensor("starts"),
+            width=int(counts.get("width", 1)),
             n_dropped=int(counts.get("n_dropped", 0)),
             n_cut=int(counts.get("n_cut", 0)),
             n_silent=int(counts.get("n_silent", 0)),

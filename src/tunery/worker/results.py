@@ -8,11 +8,18 @@ from collections.abc import Iterable, Iterator
 from tunery.core.events import NewEvent
 from tunery.core.files import File
 from tunery.core.job import FineTuningJob
+from tunery.core.method import Method, Preference, Subject, Supervised
 from tunery.core.ports import Blobs, Clock
 from tunery.core.progress import Metrics, Sampled
 
 FILENAME = "step_metrics.csv"
 COLUMNS = ("step", "train_loss", "train_accuracy", "valid_loss", "valid_mean_token_accuracy")
+PREFERENCE_COLUMNS = (
+    "step", "train_loss", "train_rewards_chosen", "train_rewards_rejected",
+    "train_rewards_margins", "train_rewards_accuracies",
+    "valid_loss", "valid_rewards_chosen", "valid_rewards_rejected",
+    "valid_rewards_margins", "valid_rewards_accuracies",
+)  # fmt: skip
 
 
 def write_step_metrics(
@@ -23,7 +30,7 @@ def write_step_metrics(
     A job has one such file: its id follows from the job's, so that an attempt which repeats the
     end of another does not leave a second.
     """
-    return _written(job, FILENAME, _lines(metrics), blobs=blobs, clock=clock)
+    return _written(job, FILENAME, _lines(job.method, metrics), blobs=blobs, clock=clock)
 
 
 def write_samples(job: FineTuningJob, sampled: Sampled, *, blobs: Blobs, clock: Clock) -> File:
@@ -73,18 +80,40 @@ def _written(
     )
 
 
-def _lines(metrics: Iterable[Metrics]) -> Iterator[bytes]:
-    yield _line(COLUMNS)
-    for step in metrics:
-        yield _line(
-            (
-                step.step,
-                step.train_loss,
-                step.train_mean_token_accuracy,
-                step.full_valid_loss,
-                step.full_valid_mean_token_accuracy,
-            )
-        )
+def _lines(method: Method, metrics: Iterable[Metrics]) -> Iterator[bytes]:
+    match method:
+        case Preference():
+            yield _line(PREFERENCE_COLUMNS)
+            yield from (_line(_of_preference(step)) for step in metrics)
+        case Supervised() | Subject():
+            yield _line(COLUMNS)
+            yield from (_line(_of_tokens(step)) for step in metrics)
+
+
+def _of_tokens(step: Metrics) -> Iterable[object]:
+    return (
+        step.step,
+        step.train_loss,
+        step.train_mean_token_accuracy,
+        step.full_valid_loss,
+        step.full_valid_mean_token_accuracy,
+    )
+
+
+def _of_preference(step: Metrics) -> Iterable[object]:
+    return (
+        step.step,
+        step.train_loss,
+        step.train_rewards_chosen,
+        step.train_rewards_rejected,
+        step.train_rewards_margins,
+        step.train_rewards_accuracies,
+        step.full_valid_loss,
+        step.full_valid_rewards_chosen,
+        step.full_valid_rewards_rejected,
+        step.full_valid_rewards_margins,
+        step.full_valid_rewards_accuracies,
+    )
 
 
 def _line(values: Iterable[object]) -> bytes:

@@ -10,7 +10,7 @@ from tunery.core.access import IdentityType
 from tunery.core.hyperparameters import Hyperparameters, ResolvedHyperparameters
 from tunery.core.job import FineTuningJob, JobError, JobStatus
 from tunery.core.lora import LoraConfig
-from tunery.core.method import Method, Subject, Supervised
+from tunery.core.method import Method, Preference, Subject, Supervised
 from tunery.core.progress import Evaluated
 from tunery.core.text_to_sql import SqlSource
 from tunery.core.webhooks import Webhook
@@ -21,6 +21,7 @@ from tunery.store.statements.columns import JOB_COLUMNS
 from tunery.store.times import from_us, from_us_or_none, to_us, to_us_or_none
 
 _hyperparameters = msgspec.json.Decoder(Hyperparameters).decode
+_preference = msgspec.json.Decoder(Preference).decode
 _subject = msgspec.json.Decoder(Subject).decode
 _lora = msgspec.json.Decoder(LoraConfig).decode
 _labels = msgspec.json.Decoder(dict[str, str]).decode
@@ -167,6 +168,8 @@ def _method(name: str, hyperparameters: str) -> Method:
     match name:
         case "supervised":
             return Supervised(hyperparameters=_hyperparameters(hyperparameters))
+        case "dpo":
+            return _preference(hyperparameters)
         case "subject":
             return _subject(hyperparameters)
         case _:
@@ -177,6 +180,8 @@ def _method_name(method: Method) -> str:
     match method:
         case Supervised():
             return "supervised"
+        case Preference():
+            return "dpo"
         case Subject():
             return "subject"
 
@@ -186,5 +191,5 @@ def _method_settings(method: Method) -> object:
     match method:
         case Supervised():
             return method.hyperparameters
-        case Subject():
+        case Preference() | Subject():
             return method
