@@ -15,7 +15,14 @@ from starlette.exceptions import HTTPException
 from tunery import __version__
 from tunery.connections import BoundedHttp
 from tunery.core.errors import TuneryError
-from tunery.dialects import DIALECTS, answer_http_exception, health, refusal
+from tunery.dialects import (
+    DIALECTS,
+    LARGE_BODIES,
+    NOTICES,
+    answer_http_exception,
+    health,
+    refusal,
+)
 from tunery.first_start import first_key
 from tunery.listening import listen, url
 from tunery.logs import configure_logs
@@ -54,7 +61,12 @@ def create_app(wired: Wired) -> FastAPI:
         app.include_router(router)
     app.include_router(health.router)
     app.add_exception_handler(HTTPException, answer_http_exception)
-    app.add_middleware(BodyLimit, max_bytes=wired.settings.max_body_bytes, refusal=refusal)
+    app.add_middleware(
+        BodyLimit,
+        max_bytes=wired.settings.max_body_bytes,
+        refusal=refusal,
+        of_paths=dict.fromkeys(LARGE_BODIES, _with_images(wired.settings)),
+    )
     app.add_middleware(NoNul, refusal=refusal)
     app.add_middleware(RequestIds)
     return app
@@ -82,7 +94,7 @@ def serve(settings: Settings, *, announce: Callable[[Started], None]) -> None:
     # has work. With two busy neighbours on two cores a training step took a third longer.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with listen(settings.host, settings.port) as listening:
-        wired = build(settings)
+        wired = build(settings, NOTICES)
         new_key = first_key(settings, wired.store, SystemClock())
         port = listening.getsockname()[1]
         announce(Started(url=url(settings.host, port), new_key=new_key))
@@ -98,11 +110,17 @@ def serve(settings: Settings, *, announce: Callable[[Started], None]) -> None:
         uvicorn.Server(config).run(sockets=[listening])
 
 
+def _with_images(settings: Settings) -> int:
+    """The most bytes of a body with images in it, which are base64 there."""
+    return settings.max_body_bytes + settings.max_images_bytes * 4 // 3
+
+
 def _housekeeping(wired: Wired, ended: threading.Event) -> None:
     while not ended.is_set():
         for collect in (
             wired.services.files.collect_garbage,
             wired.run_folders.collect,
+            wired.services.image_generations.collect_garbage,
             wired.store.forget_old_answers,
         ):
             try:

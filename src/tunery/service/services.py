@@ -4,10 +4,13 @@ from dataclasses import dataclass
 
 from tunery.service.deployments import Deployments
 from tunery.service.files import Files
+from tunery.service.finetunes import Finetunes
 from tunery.service.generate import Generation
 from tunery.service.health import Health
+from tunery.service.image_generations import ImageGenerations
 from tunery.service.jobs import Jobs
 from tunery.service.keys import Keys
+from tunery.service.links import Links
 from tunery.service.models import Models
 from tunery.service.routing import Routing
 from tunery.service.text_to_sql.connections import Connections
@@ -45,5 +48,10 @@ class Services:
     generation: Generation
     health: Health
     text_to_sql: TextToSql
+    finetunes: Finetunes
+    image_generations: ImageGenerations
+    links: Links
+    public_url: str | None
+    """What links to this server begin with; None: as the request that they answer."""
     reads_in_place: bool
     """Whether a read by key may run on the event loop: true where it costs less than a thread."""

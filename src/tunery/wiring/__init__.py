@@ -3,13 +3,14 @@
 import os
 import pkgutil
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from tunery.addresses import Addresses
 from tunery.bases.catalog import FolderCatalog, hugging_face_cache
 from tunery.blobs.folder import FolderBlobs
+from tunery.core.image_ports import NoticeWords
 from tunery.core.ports import Blobs, Catalog, Clock, Engine, Generator, Store
 from tunery.databases.customers import CustomerDatabases
 from tunery.engines import ENGINES
@@ -22,13 +23,19 @@ from tunery.service.generate import Generation
 from tunery.service.health import Health
 from tunery.service.jobs import Jobs
 from tunery.service.keys import Keys
+from tunery.service.links import Links
 from tunery.service.models import Models
 from tunery.service.routing import Routing
 from tunery.service.services import Services
 from tunery.settings import Settings
 from tunery.store.sqlite import open_store as open_sqlite
-from tunery.wiring import text_to_sql
+from tunery.webhooks.sender import Sender
+from tunery.wiring import images, text_to_sql
+from tunery.worker.drawing import Drawing
 from tunery.worker.loop import Worker
+
+Notices = Mapping[str, Callable[[Links], NoticeWords]]
+"""For each door with webhooks: what makes their bodies, given what makes the links in them."""
 
 
 class SystemClock:
@@ -50,15 +57,21 @@ class Wired:
     engines: Mapping[str, Engine]
     generator: Generator
     worker: Worker
+    drawing: Drawing
+    sender: Sender
 
     def start(self) -> None:
         """Begin to work."""
         for engine in self.engines.values():
             engine.start()
         self.worker.start()
+        self.drawing.start()
+        self.sender.start()
 
     def stop(self) -> None:
         """Let running jobs save a checkpoint, end every child, and close the store."""
+        self.sender.stop()
+        self.drawing.stop()
         self.worker.stop()
         for engine in self.engines.values():
             engine.close()
@@ -66,11 +79,12 @@ class Wired:
         self.store.close()
 
 
-def build(settings: Settings) -> Wired:
+def build(settings: Settings, notices: Notices) -> Wired:
     """The application as `settings` say; the database is brought up to date, nothing runs yet."""
     routing = _routing(settings)
     sealer = AesSealer(settings.home, settings.secret_key)
-    databases = CustomerDatabases(Addresses(settings.allow_hosts), settings.sqlite_folder)
+    addresses = Addresses(settings.allow_hosts)
+    databases = CustomerDatabases(addresses, settings.sqlite_folder)
     # The data of whoever trains here is in it: other users of this machine have no business there.
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     clock = SystemClock()
@@ -108,9 +122,22 @@ def build(settings: Settings) -> Wired:
         text_model=settings.text_model,
         image_model=settings.image_model,
     )
+    files = Files(store, blobs, clock, max_file_bytes=settings.max_file_bytes)
+    imaging = images.put_together(
+        settings,
+        store=store,
+        blobs=blobs,
+        catalog=catalog,
+        clock=clock,
+        sealer=sealer,
+        addresses=addresses,
+        jobs=jobs,
+        models=models,
+        files=files,
+    )
     services = Services(
         keys=Keys(store, clock),
-        files=Files(store, blobs, clock, max_file_bytes=settings.max_file_bytes),
+        files=files,
         jobs=jobs,
         models=models,
         deployments=Deployments(models, store.deployments, clock),
@@ -120,7 +147,18 @@ def build(settings: Settings) -> Wired:
         text_to_sql=text_to_sql.use_cases(
             asking, store, jobs, models, clock, text_model=settings.text_model
         ),
+        finetunes=imaging.finetunes,
+        image_generations=imaging.generations,
+        links=imaging.links,
+        public_url=settings.public_url,
         reads_in_place=reads_in_place,
+    )
+    sender = Sender(
+        store=store,
+        addresses=addresses,
+        sealer=sealer,
+        words={door: words(imaging.links) for door, words in notices.items()},
+        clock=clock,
     )
     return Wired(
         settings=settings,
@@ -130,6 +168,8 @@ def build(settings: Settings) -> Wired:
         engines=engines,
         generator=generator,
         worker=worker,
+        drawing=imaging.drawing,
+        sender=sender,
     )
 
 

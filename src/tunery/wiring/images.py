@@ -1,0 +1,75 @@
+"""What it takes to make image finetunes and to draw with them, put together."""
+
+from dataclasses import dataclass
+
+from tunery.addresses import Addresses
+from tunery.core.ports import Blobs, Catalog, Clock, Sealer, Store
+from tunery.inference.painting import ChildPainter
+from tunery.pictures.reading import ArchiveReader
+from tunery.sealing import HmacSigner
+from tunery.service.files import Files
+from tunery.service.finetunes import Finetunes
+from tunery.service.image_generations import ImageGenerations
+from tunery.service.jobs import Jobs
+from tunery.service.links import Links
+from tunery.service.models import Models
+from tunery.settings import Settings
+from tunery.worker.drawing import Drawing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Images:
+    """What callers can do, and who does the work."""
+
+    finetunes: Finetunes
+    generations: ImageGenerations
+    links: Links
+    drawing: Drawing
+
+
+def put_together(
+    settings: Settings,
+    *,
+    store: Store,
+    blobs: Blobs,
+    catalog: Catalog,
+    clock: Clock,
+    sealer: Sealer,
+    addresses: Addresses,
+    jobs: Jobs,
+    models: Models,
+    files: Files,
+) -> Images:
+    """Everything over the same store; nothing runs yet."""
+    pictures = ArchiveReader()
+    drawing = Drawing(
+        store=store,
+        painter=ChildPainter(threads=settings.threads),
+        blobs=blobs,
+        catalog=catalog,
+        clock=clock,
+        lease_s=settings.lease_seconds,
+    )
+    return Images(
+        finetunes=Finetunes(
+            jobs=jobs,
+            models=models,
+            files=files,
+            store=store,
+            blobs=blobs,
+            pictures=pictures,
+            clock=clock,
+            check_host=addresses.resolve,
+        ),
+        generations=ImageGenerations(
+            store=store,
+            blobs=blobs,
+            pictures=pictures,
+            sealer=sealer,
+            clock=clock,
+            check_host=addresses.resolve,
+            wake=drawing.wake,
+        ),
+        links=Links(HmacSigner(settings.home, settings.secret_key), clock),
+        drawing=drawing,
+    )
