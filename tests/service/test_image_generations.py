@@ -11,7 +11,7 @@ import pytest
 
 from tests.dialects.databases import HidingSealer
 from tests.dialects.pictures import picture
-from tests.store.finetunes import deleted_model, finetuned, tuning
+from tests.store.finetunes import a_finetune, deleted_model, finetuned, tuning
 from tests.store.values import OURS, START, THEIRS, MovableClock, first_key
 from tunery.blobs.folder import FolderBlobs
 from tunery.core.access import Caller
@@ -138,7 +138,7 @@ def unknown(place: Place) -> str:
 
 
 def of_another_project(place: Place) -> str:
-    return finetuned(place.store, "theirs").id
+    return finetuned(place.store, a_finetune("theirs")).id
 
 
 def still_training(place: Place) -> str:
@@ -152,7 +152,7 @@ def cancelled(place: Place) -> str:
 
 
 def of_text(place: Place) -> str:
-    return finetuned(place.store, method=Supervised()).id
+    return finetuned(place.store, replace(a_finetune(), method=Supervised())).id
 
 
 def without_its_model(place: Place) -> str:
@@ -256,7 +256,7 @@ def test_as_many_images_wait_for_a_project_as_may_and_no_more(place: Place) -> N
         place.create(place.new(source=picture()))
     assert place.blobs.names("image-generations") == ()
 
-    place.finetune = finetuned(place.store, "theirs")
+    place.finetune = finetuned(place.store, a_finetune("theirs"))
     place.create(caller=THEIRS)
 
     errand = place.store.take_errand("draw", 10)
@@ -291,7 +291,7 @@ def test_a_key_is_refused_with_another_call_and_free_in_another_project(place: P
     with pytest.raises(Conflict, match="'k'"):
         place.generations.create(OURS, place.new(), Idempotency(key="k", request_hash=b"other"))
 
-    place.finetune = finetuned(place.store, "theirs")
+    place.finetune = finetuned(place.store, a_finetune("theirs"))
     theirs = place.generations.create(
         THEIRS, place.new(), Idempotency(key="k", request_hash=b"other")
     )
