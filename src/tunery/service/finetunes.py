@@ -1,19 +1,21 @@
 """Image finetunes: jobs that learn from the pictures in an archive, and what they leave."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from tunery.core.access import Caller
 from tunery.core.errors import InvalidTransition, NotFound
+from tunery.core.events import Event
 from tunery.core.files import File, Format
 from tunery.core.ids import new_id
 from tunery.core.image_ports import PictureReader
 from tunery.core.job import FineTuningJob, NewJob
 from tunery.core.lora import LoraConfig
 from tunery.core.method import Subject
-from tunery.core.pages import PageRequest
+from tunery.core.pages import Page, PageRequest
 from tunery.core.picture_sets import PictureSet
 from tunery.core.ports import Blobs, Clock, FileStore, Idempotency
 from tunery.service.files import Files
@@ -26,6 +28,8 @@ DOOR = "bfl"
 """Under this name a job keeps what its door must give back: the comment."""
 _PAGE = 100
 _LONGEST_NAME = 80
+
+Listed = TypeVar("Listed", FineTuningJob, Event)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,14 +116,8 @@ class Finetunes:
 
     def list(self, caller: Caller) -> Sequence[FineTuningJob]:
         """The project's image finetunes, newest first."""
-        found: list[FineTuningJob] = []
-        after = None
-        while True:
-            page = self._jobs.list(caller, PageRequest(limit=_PAGE, after=after))
-            found += [job for job in page.items if isinstance(job.method, Subject)]
-            if not page.has_more:
-                return found
-            after = page.items[-1].id
+        jobs = _all(lambda page: self._jobs.list(caller, page))
+        return [job for job in jobs if isinstance(job.method, Subject)]
 
     def get(self, caller: Caller, job_id: str) -> FineTuningJob:
         """One image finetune; NotFound where the project has none."""
@@ -147,13 +145,19 @@ class Finetunes:
         job = self.get(caller, job_id)
         with suppress(NotFound):
             self._models.delete(caller, self._models.made_by(caller, job_id).name)
-        for file_id in (job.training_file, *job.result_files):
+        for file_id in (job.training_file, *job.result_files, *self._samples(caller, job_id)):
             with suppress(NotFound):
                 self._files.delete(caller, file_id)
         try:
             self._jobs.delete(caller, job_id)
         except NotFound as unknown:
             raise NotFound("finetune", job_id) from unknown
+
+    def _samples(self, caller: Caller, job_id: str) -> Sequence[str]:
+        """The files with pictures that were drawn while it learnt; its events tell of them."""
+        events = _all(lambda page: self._jobs.events(caller, job_id, page))
+        told = [event.data.get("file") for event in events if event.data is not None]
+        return [file_id for file_id in told if isinstance(file_id, str)]
 
     def _kept(self, caller: Caller, comment: str, pictures: PictureSet) -> File:
         """The pictures as a file, durably."""
@@ -180,6 +184,17 @@ class Finetunes:
             self._blobs.delete(file.blob)
             raise
         return file
+
+
+def _all(pages: Callable[[PageRequest], Page[Listed]]) -> Iterator[Listed]:
+    """What is on all pages of a list."""
+    after = None
+    while True:
+        page = pages(PageRequest(limit=_PAGE, after=after))
+        yield from page.items
+        if not page.has_more:
+            return
+        after = page.items[-1].id
 
 
 def _filename(comment: str) -> str:
