@@ -1,6 +1,5 @@
 """What tiny-image draws: the same for the same request, whatever was drawn before."""
 
-import gc
 import shutil
 import weakref
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from diffusers import FluxPipeline
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
@@ -17,6 +17,7 @@ from tunery.core.errors import InvalidValue, Unsupported
 from tunery.core.image_generations import PaintRequest
 from tunery.inference.drawing import draw
 from tunery.inference.easel import Easels
+from tunery.modeling.flux import load_pipeline
 
 
 @pytest.fixture(scope="module")
@@ -118,15 +119,24 @@ def test_an_adapter_that_made_room_is_loaded_again(
     assert drawn(easels, asked(adapter)) == first
 
 
-def test_one_base_makes_room_for_another(easels: Easels, tmp_path: Path) -> None:
+def test_a_base_is_out_of_memory_before_another_is_loaded(
+    easels: Easels, adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     flux = str(write_flux(tmp_path / "flux"))
     fresh = Easels()
-    before = weakref.ref(fresh.easel(TINY_IMAGE).pipeline.transformer)
+    drawn(fresh, asked(adapter))
+    first = weakref.ref(fresh.easel(TINY_IMAGE).pipeline.transformer)
+    gone = []
+
+    def load(location: str) -> FluxPipeline:
+        gone.append(first() is None)
+        return load_pipeline(location)
+
+    monkeypatch.setattr("tunery.inference.easel.load_pipeline", load)
     request = asked(width=64, height=48, steps=2)
     large = PaintRequest(location=flux, adapter=None, settings=request.settings)
     assert pixels(drawn(fresh, large)).shape == (48, 64, 3)
-    gc.collect()
-    assert before() is None
+    assert gone == [True]
     assert drawn(fresh, request) == drawn(easels, request)
 
 

@@ -1,5 +1,6 @@
 """Base models ready to draw, with the adapters used last."""
 
+import gc
 import itertools
 import re
 import warnings
@@ -118,4 +119,10 @@ class Easels:
             InvalidValue: there is none.
             Unsupported: it is no FLUX pipeline.
         """
-        return self._easels.get(location, lambda: Easel(load_pipeline(location)))
+        return self._easels.get(location, lambda: _ready(location))
+
+
+def _ready(location: str) -> Easel:
+    # A transformer that had adapters refers to itself: the last one would still be in memory.
+    gc.collect()
+    return Easel(load_pipeline(location))
