@@ -10,6 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from tests.dialects.dataherald.tuning import finetuned, taught
+from tests.dialects.pictures import encoded, pictures
 from tests.dialects.world import World, make_world
 from tests.store.values import FINISHED, GOOD, OURS, claimed, saved, steps
 from tunery.core.job import JobStatus
@@ -61,6 +62,14 @@ DATAHERALD = Fields(
 )
 
 
+BFL = Fields(
+    training_file="training_file",
+    base_model=lambda job: str(job["base_model"]),
+    tuned_model="fine_tuned_model",
+    when=_iso,
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Door:
     """How a vendor's clients ask for jobs."""
@@ -87,6 +96,28 @@ class Door:
         if isinstance(answer, dict):
             answer = answer["data"] if "data" in answer else answer["items"]
         return ["ftjob-" + str(job["id"]).removeprefix("ftjob-") for job in answer]
+
+
+class BflDoor(Door):
+    """Its ids travel in queries and bodies."""
+
+    def read(self, http: TestClient, job_id: str) -> dict[str, Any]:
+        job: dict[str, Any] = super().read(http, job_id)["finetune_details"]
+        query = {"id": job_id}
+        result = http.get("/v1/get_result", params=query, headers=self.headers).json()
+        assert (result["id"], result["status"]) == (job["finetune_id"], job["status"])
+        return {**job, "id": job["finetune_id"], "created_at": job["timestamp"]}
+
+    def ask(self, http: TestClient, job_id: str, method: str = "GET") -> Any:  # noqa: ANN401
+        named = {"finetune_id": job_id}
+        if method == "DELETE":
+            return http.post("/v1/delete_finetune", json=named, headers=self.headers)
+        return http.get("/v1/finetune_details", params=named, headers=self.headers)
+
+    def listed(self, http: TestClient) -> Sequence[str]:
+        answer = http.get("/v1/my_finetunes", headers=self.headers)
+        ids: list[str] = answer.json()["finetunes"]
+        return ids
 
 
 DOORS = {
@@ -133,6 +164,21 @@ DOORS = {
             fields=DATAHERALD,
             deletes=True,
         ),
+        BflDoor(
+            name="bfl",
+            path="/v1/finetune",
+            headers={"x-key": OURS.key_id},
+            words={
+                JobStatus.VALIDATING_FILES: "Pending",
+                JobStatus.QUEUED: "Pending",
+                JobStatus.RUNNING: "Pending",
+                JobStatus.PAUSED: "Pending",
+                JobStatus.SUCCEEDED: "Ready",
+                JobStatus.FAILED: "Error",
+                JobStatus.CANCELLED: "Error",
+            },
+            fields=BFL,
+        ),
     )
 }
 
@@ -143,6 +189,9 @@ def made(http: TestClient, world: World, door: Door) -> str:
         http.headers["x-api-key"] = OURS.key_id
         connection_id, _ = taught(http)
         return str(finetuned(http, connection_id)["finetuning_job_id"])
+    if door.name == "bfl":
+        body = {"file_data": encoded(pictures()), "finetune_comment": "tea", "mode": "product"}
+        return str(http.post(door.path, json=body, headers=door.headers).json()["id"])
     file, model = door.fields.training_file, "base_model_id" if door.name == "scale" else "model"
     body = {file: world.file(), model: "tiny-chat"}
     answer = http.post(door.path, json=body, headers=door.headers)
@@ -193,6 +242,7 @@ def test_a_job_made_at_one_door_is_the_same_at_all(
     moved(world, job_id, state)
     job = world.services.jobs.get(OURS, job_id)
     assert job.status is state
+    base_model = "tiny-image" if maker == "bfl" else "tiny-chat"
     for door in DOORS.values():
         seen, fields = door.read(http, job_id), door.fields
         assert door.read(http, job_id.removeprefix("ftjob-")) == seen
@@ -200,7 +250,7 @@ def test_a_job_made_at_one_door_is_the_same_at_all(
         assert seen["status"] == door.words[state], door.name
         assert fields.when(seen["created_at"]) == job.created_at.replace(microsecond=0)
         assert seen[fields.training_file] == job.training_file
-        assert fields.base_model(seen) == "tiny-chat"
+        assert fields.base_model(seen) == base_model
         assert seen.get(fields.tuned_model) == job.fine_tuned_model
         assert (job.fine_tuned_model is None) == (state is not JobStatus.SUCCEEDED)
         if fields is OPENAI:
@@ -213,11 +263,14 @@ def _whole(moment: datetime | None) -> datetime | None:
     return None if moment is None else moment.replace(microsecond=0)
 
 
-@pytest.mark.parametrize("name", [name for name in DOORS if name != "scale"])
-def test_a_cancel_at_one_door_is_seen_at_all(http: TestClient, world: World, name: str) -> None:
-    # Scale's door has none: there a delete ends a job.
+@pytest.mark.parametrize("maker", ["openai", "bfl"])
+@pytest.mark.parametrize("name", [name for name in DOORS if name not in ("scale", "bfl")])
+def test_a_cancel_at_one_door_is_seen_at_all(
+    http: TestClient, world: World, name: str, maker: str
+) -> None:
+    # Scale's door and BFL's have none: there a delete ends a job.
     door = DOORS[name]
-    job_id = made(http, world, DOORS["openai"])
+    job_id = made(http, world, DOORS[maker])
     answer = http.post(f"{door.path}/{job_id}/cancel", headers=door.headers)
     assert answer.status_code == 200, answer.text
     for other in DOORS.values():
@@ -231,6 +284,8 @@ def test_lists_hold_what_their_clients_can_use(http: TestClient, world: World) -
         assert DOORS[name].listed(http) == newest_first
     # Dataherald's clients can use what has a database connection.
     assert DOORS["dataherald"].listed(http) == [ids["dataherald"]]
+    # And BFL's what draws.
+    assert DOORS["bfl"].listed(http) == [ids["bfl"]]
 
 
 @pytest.mark.parametrize("state", STATES)
@@ -253,9 +308,37 @@ def test_a_job_deleted_at_one_door_is_unknown_at_all(
     # What it was doing is over, and what it made stays.
     assert world.store.claim("worker-2", 30) is None
     if model is not None:
+        assert world.store.model("ours", model).job_id == job_id
+    if model is not None and maker != "bfl":
         chat = {"model": model, "messages": [{"role": "user", "content": "Hi"}]}
         headers = DOORS["openai"].headers
         assert http.post("/v1/chat/completions", json=chat, headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_an_image_finetune_deleted_at_its_door_is_unknown_at_all(
+    http: TestClient, world: World, state: JobStatus
+) -> None:
+    job_id = made(http, world, DOORS["bfl"])
+    moved(world, job_id, state)
+    job = world.services.jobs.get(OURS, job_id)
+    assert DOORS["bfl"].ask(http, job_id, "DELETE").status_code == 200
+    for door in DOORS.values():
+        assert door.ask(http, job_id).status_code == 404
+        assert door.listed(http) == []
+    assert DOORS["bfl"].ask(http, job_id, "DELETE").status_code == 404
+    # Here what it made goes with it, and what it learnt from.
+    assert world.store.claim("worker-2", 30) is None
+    assert list(world.store.models("ours")) == []
+    assert not world.blobs.path(f"files/{job.training_file}").exists()
+
+
+@pytest.mark.parametrize("maker", [name for name in DOORS if name != "bfl"])
+def test_bfls_door_deletes_no_job_of_text(http: TestClient, world: World, maker: str) -> None:
+    job_id = made(http, world, DOORS[maker])
+    assert DOORS["bfl"].ask(http, job_id, "DELETE").status_code == 404
+    for door in DOORS.values():
+        assert door.read(http, job_id)
 
 
 def _without(text: str, job_id: str) -> str:

@@ -19,6 +19,7 @@ from fastapi.testclient import TestClient
 
 from tests.dialects.dataherald.requests import INSTRUCTIONS, TABLES, connection, listed
 from tests.dialects.dataherald.tuning import finetuned, generated, prompted, scanned, taught
+from tests.dialects.pictures import encoded, picture, pictures
 from tests.dialects.world import World, make_world
 from tests.store.values import GOOD, OURS, THEIRS, claimed, saved, steps
 from tunery.core.access import Caller
@@ -36,6 +37,8 @@ SCALE = "/v4/fine-tuning-jobs"
 KINDS: Mapping[str, tuple[str, ...]] = {
     "fine_tuning_job_id": ("job", "digits"),
     "finetuning_id": ("job", "digits"),
+    "finetune_id": ("job", "digits", "finetune"),
+    "id": ("job", "digits", "finetune", "image"),
     "file_id": ("file",),
     "training_dataset_id": ("file",),
     "upload_id": ("upload",),
@@ -67,6 +70,7 @@ CURSORS: Mapping[str, str] = {
 
 PLAIN = frozenset(
     {
+        "expires",
         "idempotency-key",
         "limit",
         "max_rows",
@@ -75,6 +79,7 @@ PLAIN = frozenset(
         "order",
         "page",
         "purpose",
+        "signature",
         "sort_by",
         "sort_order",
         "table_name",
@@ -82,6 +87,9 @@ PLAIN = frozenset(
     }
 )
 """Parameters that name nothing of anybody's."""
+
+LINKS = "/v1/images/"
+"""What lies here is opened by a signature, whoever asks; the tests of its door say by which."""
 
 SENT: Mapping[str, Mapping[str, Any]] = {
     "/uploads/{upload_id}/parts": {"files": {"data": ("part", b"abc")}},
@@ -169,6 +177,19 @@ BODIES: Mapping[tuple[str, str], list[Ask]] = {
     ],
     ("POST", "/v1/uploads"): [],
     ("POST", "/v1/uploads/{upload_id}/complete"): [Ask("part", {"part_ids": [ID]})],
+    ("POST", "/v1/finetune"): [],
+    ("POST", "/v1/delete_finetune"): [
+        Ask("finetune", {"finetune_id": ID}),
+        Ask("finetune digits", {"finetune_id": ID}),
+    ],
+    ("POST", "/v1/flux-pro-finetuned"): [
+        Ask("finetune", {"finetune_id": ID}),
+        Ask("finetune digits", {"finetune_id": ID}),
+    ],
+    ("POST", "/v1/flux-pro-1.1-ultra-finetuned"): [Ask("finetune", {"finetune_id": ID})],
+    ("POST", "/v1/flux-pro-1.0-fill-finetuned"): [
+        Ask("finetune", {"finetune_id": ID, "image": encoded(picture())})
+    ],
     ("POST", "/tunery/v1/keys"): [],
 }
 """The bodies of all doors but Dataherald's, whose own test has them."""
@@ -185,7 +206,8 @@ class Project:
 @contextmanager
 def project(world: World, caller: Caller) -> Iterator[Project]:
     """A project with one of everything."""
-    key = {"authorization": f"Bearer {caller.key_id}", "x-api-key": caller.key_id}
+    secret = caller.key_id
+    key = {"authorization": f"Bearer {secret}", "x-api-key": secret, "x-key": secret}
     with TestClient(world.app, headers=key) as http:
         ids = made(http, world, caller)
         yield Project(http=http, ids={kind: str(each) for kind, each in ids.items()})
@@ -196,6 +218,10 @@ def made(http: TestClient, world: World, caller: Caller) -> Mapping[str, object]
     body = {"model": "tiny-chat", "training_file": world.file(caller)}
     done = http.post(JOBS, json=body).json()["id"]
     model = world.finish(done)
+    archive = {"file_data": encoded(pictures()), "finetune_comment": "", "mode": "style"}
+    finetune = http.post("/v1/finetune", json=archive).json()["id"]
+    world.finish(finetune)
+    image = http.post("/v1/flux-pro-finetuned", json={"finetune_id": finetune}).json()["id"]
     job = http.post(JOBS, json=body).json()["id"]
     world.store.validated(claimed(world.store).lease, GOOD)
     run = claimed(world.store)
@@ -211,6 +237,9 @@ def made(http: TestClient, world: World, caller: Caller) -> Mapping[str, object]
     file = http.post("/v1/files", files={"file": ("a.jsonl", ROWS)}, data={"purpose": "fine-tune"})
     return {
         "project": caller.project_id,
+        "finetune": finetune,
+        "finetune digits": finetune.removeprefix("ftjob-"),
+        "image": image,
         "job": job,
         "digits": job.removeprefix("ftjob-"),
         "event": http.get(f"{JOBS}/{job}/events").json()["data"][0]["id"],
@@ -289,6 +318,8 @@ class Two:
             store.upload(name, ids["upload"]),
             store.parts(name, ids["upload"]),
             store.models(name),
+            store.image_generation(name, ids["image"]),
+            store.n_pending_images(name),
             store.keys(name),
             *(shelf.list(name) for shelf in shelves),
         ]
@@ -345,6 +376,8 @@ def named_in_paths() -> Iterator[tuple[str, str, Ids]]:
         if not isinstance(route.original_route, APIRoute):
             continue
         path, methods = str(route.path), sorted(route.methods or ())
+        if path.startswith(LINKS):
+            continue
         choices = itertools.product(*([None, *KINDS[name]] for name in _PLACE.findall(path)))
         for kinds, method in itertools.product(choices, methods):
             # Whoever asks, a checkpoint has no deployments and is not deleted by itself.
@@ -401,7 +434,9 @@ def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
 @pytest.fixture
 def pair(request: pytest.FixtureRequest, method: str, path: str) -> Two:
     """Two projects; new ones where the owner's own call ends something."""
-    ends = method == "DELETE" or path.endswith(("/cancel", "/complete", "/pause"))
+    ends = method == "DELETE" or path.endswith(
+        ("/cancel", "/complete", "/pause", "/delete_finetune")
+    )
     found: Two = request.getfixturevalue("two" if ends else "lasting")
     return found
 
