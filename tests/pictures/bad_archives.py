@@ -93,17 +93,17 @@ BAD_ARCHIVES: dict[str, tuple[Callable[[], bytes], str]] = {
     "words": (lambda: b"hello", "no ZIP archive"),
     "a picture": (a_jpeg, "no ZIP archive"),
     "zero bytes": (lambda: bytes(100_000), "no ZIP archive"),
-    "gzip": (lambda: gzip.compress(zipped({"a.png": a_png()})), "damaged or unreadable archive"),
+    "gzip": (lambda: gzip.compress(zipped({"a.png": a_png()})), "no ZIP archive"),
     "tar": (tar, "no ZIP archive"),
-    "7z": (lambda: b"7z\xbc\xaf\x27\x1c" + bytes(50), "damaged or unreadable archive"),
-    "rar": (lambda: b"Rar!\x1a\x07\x01\0" + bytes(50), "damaged or unreadable archive"),
+    "7z": (lambda: b"7z\xbc\xaf\x27\x1c" + bytes(50), "no ZIP archive"),
+    "rar": (lambda: b"Rar!\x1a\x07\x01\0" + bytes(50), "no ZIP archive"),
     "an archive cut in half": (
         lambda: zipped({"a.png": a_png()})[:100],
-        "damaged or unreadable archive",
+        "damaged ZIP archive",
     ),
     "an archive without its last bytes": (
         lambda: cut(zipped({"a.png": a_png()}), 10),
-        "damaged or unreadable archive",
+        "damaged ZIP archive",
     ),
     "a table that is none": (
         lambda: zipped({"a.png": a_png()}).replace(b"PK\x01\x02", b"PK\x01\x03"),
@@ -154,7 +154,7 @@ BAD_ARCHIVES: dict[str, tuple[Callable[[], bytes], str]] = {
     "an escape in a name": (named(b"\x1b[31m.png"), "'\\x1b[31m.png' has a control character"),
     "a DEL in a name": (named(b"a\x7f.png"), "'a\\x7f.png' has a control character"),
     "a control character of Latin-1": (named(b"a\xc2\x85.png"), "'a\\x85.png' has a control"),
-    "a name that is not UTF-8": (named(b"\xff\xfe.png"), "damaged or unreadable archive"),
+    "a name that is not UTF-8": (named(b"\xff\xfe.png"), "damaged ZIP archive"),
     "a name without end": (named(b"a" * 60_000), "'" + "a" * 120 + "…'"),
     "one name twice": (raw(Raw(), Raw()), "'a.png' is in the archive twice"),
     "one name twice, once with a dot": (raw(Raw(), Raw(name=b"./a.png")), "'a.png' is in the"),
@@ -245,38 +245,38 @@ BAD_ARCHIVES: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     # Files of other kinds, by name
     **{
-        f"{ending} by its name": (beside(f"a/b.{ending}", b"x"), f"'a/b.{ending}' is neither")
+        f"{ending} by its name": (beside(f"a/b.{ending}", b"x"), f"'a/b.{ending}' cannot be read")
         for ending in ("gif", "BMP", "tiff", "svg", "heic", "avif", "pdf", "mp4", "json", "csv")
     },
-    "a name without an ending": (beside("picture", a_png()), "'picture' is neither a picture"),
-    "a page": (beside("README.md", "# Pictures"), "'README.md' is neither a picture"),
+    "a name without an ending": (beside("picture", a_png()), "'picture' cannot be read"),
+    "a page": (beside("README.md", "# Pictures"), "'README.md' cannot be read"),
     # Files of other kinds, by content
     "GIF in a JPEG's name": (
         beside("a.jpg", saved(quarters(), "GIF")),
-        "'a.jpg' cannot be used: it is a GIF",
+        "'a.jpg' cannot be used: it is GIF",
     ),
     "BMP in a PNG's name": (
         beside("a.png", saved(quarters(), "BMP")),
-        "'a.png' cannot be used: it is a BMP",
+        "'a.png' cannot be used: it is BMP",
     ),
     "TIFF in a PNG's name": (
         beside("a.png", saved(quarters(), "TIFF")),
-        "'a.png' cannot be used: it is a TIFF",
+        "'a.png' cannot be used: it is TIFF",
     ),
     "JPEG 2000 in a JPEG's name": (
         beside("a.jpg", saved(quarters(), "JPEG2000")),
-        "'a.jpg' cannot be used: it is a JPEG 2000",
+        "'a.jpg' cannot be used: it is JPEG 2000",
     ),
     "AVIF in a WebP's name": (
         beside("a.webp", saved(quarters(), "AVIF")),
-        "'a.webp' cannot be used: it is a AVIF",
+        "'a.webp' cannot be used: it is AVIF",
     ),
     "HEIC in a JPEG's name": (
         beside("a.jpg", b"\0\0\0\x18ftypheic" + bytes(50)),
-        "'a.jpg' cannot be used: it is a HEIC",
+        "'a.jpg' cannot be used: it is HEIC",
     ),
-    "SVG in a PNG's name": (beside("a.png", "<svg/>"), "'a.png' cannot be used: it is a SVG"),
-    "PDF in a PNG's name": (beside("a.png", b"%PDF-1.7"), "'a.png' cannot be used: it is a PDF"),
+    "SVG in a PNG's name": (beside("a.png", "<svg/>"), "'a.png' cannot be used: it is SVG"),
+    "PDF in a PNG's name": (beside("a.png", b"%PDF-1.7"), "'a.png' cannot be used: it is PDF"),
     "words in a JPEG's name": (
         beside("a.jpg", "hello"),
         "'a.jpg' cannot be used: it is no picture",
@@ -325,7 +325,7 @@ BAD_ARCHIVES: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "a PNG of an unknown kind": (
         beside("a.png", png_of(8, 8, png_chunk(b"IDAT", zlib.compress(bytes(500))), colour=5)),
-        "'a.png' cannot be used: it cannot be decoded",
+        "'a.png' cannot be used: it cannot be decoded (its header is damaged)",
     ),
     "a PNG with a flood of chunks": (
         beside("a.png", png_of(8, 8, png_chunk(b"IDAT", b"") * 100_001)),

@@ -123,8 +123,8 @@ def _table(archive: bytes) -> list[zipfile.ZipInfo]:
         zipfile.BadZipFile, NotImplementedError, ValueError, OverflowError, EOFError, OSError,
         struct.error,
     ) as reason:  # fmt: skip
-        what = "no ZIP archive" if not is_archive(archive) else "a damaged or unreadable archive"
-        raise Refused(f"it is {what} ({reason}); send a ZIP archive of pictures") from reason
+        what = "is a damaged ZIP archive" if archive.startswith(b"PK") else "is no ZIP archive"
+        raise Refused(f"it {what} ({reason}); send a ZIP archive of pictures") from reason
 
 
 def _checked_path(info: zipfile.ZipInfo) -> str:

@@ -6,7 +6,7 @@ import struct
 import zlib
 from collections.abc import Mapping
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from tunery.pictures.headers import BadPicture, Picture, PictureFormat
 
@@ -47,6 +47,8 @@ def rgb(picture: Picture, *, most_pixels: int, ground: str = "white") -> Image.I
             # A JPEG is decoded at an eighth, a quarter or half of its size where that will do.
             image.draft(None, (2 * size[0], 2 * size[1]))
             return _upright(_plain(image, size, ground), picture.orientation)
+    except UnidentifiedImageError as damage:
+        raise BadPicture("it cannot be decoded (its header is damaged)") from damage
     except (
         OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, OverflowError,
         struct.error, zlib.error, MemoryError,

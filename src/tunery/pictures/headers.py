@@ -64,10 +64,10 @@ def _other(data: bytes) -> str:
     if not data:
         return "is empty"
     if data[4:8] == b"ftyp" and data[8:12] in _BRANDS:
-        return f"is a {_BRANDS[data[8:12]]} file"
+        return f"is {_BRANDS[data[8:12]]}"
     for beginning, name in _OTHERS.items():
         if data.lstrip()[:16].lower().startswith(beginning.lower()):
-            return f"is a {name} file"
+            return f"is {name}"
     return "is no picture that is read here"
 
 

@@ -121,10 +121,13 @@ def _is_picture(entry: Entry) -> bool:
     if ending in _PICTURES:
         return True
     if ending in _ARCHIVES:
-        raise Refused(f"{entry.shown} is an archive in the archive; put its pictures there")
+        raise Refused(
+            f"{entry.shown} is an archive in the archive; put what is in it into this one"
+        )
     if ending != _CAPTION:
         raise Refused(
-            f"{entry.shown} is neither a picture (.jpg, .jpeg, .png, .webp) nor a caption (.txt)"
+            f"{entry.shown} cannot be read; send pictures (.jpg, .jpeg, .png, .webp) and their "
+            "captions (.txt)"
         )
     return False
 
@@ -195,7 +198,9 @@ def _reduced(archive: bytes, entry: Entry) -> bytes:
     """A picture of an archive as PNG, of a megapixel at most."""
     data = entry.read(archive, most_bytes=MOST_PICTURE_BYTES)
     if archives.is_archive(data):
-        raise Refused(f"{entry.shown} is an archive in the archive; put its pictures there")
+        raise Refused(
+            f"{entry.shown} is an archive in the archive; put what is in it into this one"
+        )
     try:
         image = decoding.rgb(headers.opened(data), most_pixels=decoding.MEGAPIXEL)
     except BadPicture as reason:
