@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from tunery.core.errors import InvalidValue
@@ -11,9 +10,14 @@ LONGEST_URL = 2083
 """BFL's limit (API reference, "Finetune")."""
 
 _PORTS = {"http": 80, "https": 443}
+_LAST_PORT = 65535
 # No spaces and no letters of other alphabets; no backslash, which some read as a slash.
 _URL = re.compile(r"[!-\[\]-~]+")
-_NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_-]+)*")
+_AUTHORITY = re.compile(
+    r"""(?:\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[a-z0-9_][a-z0-9_-]*(?:\.[a-z0-9_-]+)*)\.?)
+    (?::(?P<port>[0-9]{0,5}))?""",
+    re.VERBOSE | re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,31 +52,23 @@ def destination(url: str, *, param: str) -> Destination:
         )
     try:
         parts = urlsplit(url)
-        host, port = (parts.hostname or "").removesuffix("."), parts.port
     except ValueError as reason:
         raise _malformed(param, str(reason)) from reason
     if parts.scheme not in _PORTS:
         raise _malformed(param, "it must begin with http:// or https://")
     if "@" in parts.netloc:
         raise _malformed(param, "it has a user's name or password in it; leave them out")
-    if not _NAME.fullmatch(host) and not _is_address(host):
-        raise _malformed(param, f"{host!r} is not the name of a host")
-    if port == 0:
-        raise _malformed(param, "it leads to port 0; a port is from 1 to 65535")
+    if (named := _AUTHORITY.fullmatch(parts.netloc)) is None:
+        raise _malformed(param, "it must name a host, and a port if any")
+    port = int(named["port"] or _PORTS[parts.scheme])
+    if not 1 <= port <= _LAST_PORT:
+        raise _malformed(param, f"it leads to port {port}; a port is from 1 to {_LAST_PORT}")
     return Destination(
         is_tls=parts.scheme == "https",
-        host=host,
-        port=port or _PORTS[parts.scheme],
+        host=(named["address"] or named["name"]).lower(),
+        port=port,
         target=(parts.path or "/") + (f"?{parts.query}" if parts.query else ""),
     )
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _malformed(param: str, reason: str) -> InvalidValue:
