@@ -15,10 +15,11 @@ from tunery.core.closable import Closable
 from tunery.core.errors import OutOfSpace, Unavailable
 from tunery.core.events import NewEvent
 from tunery.core.job import FineTuningJob, JobStatus
+from tunery.core.pages import PageRequest
 from tunery.core.ports import BlobWriter, Run
 from tunery.core.preflight import Preflight
 from tunery.core.problems import Problem
-from tunery.core.progress import Alive, AnyProgress, Died
+from tunery.core.progress import Alive, AnyProgress, Died, Sampled
 from tunery.engines.scripted import ScriptedEngine
 from tunery.worker.loop import VALIDATIONS
 
@@ -282,3 +283,55 @@ def test_stopping_the_worker_queues_the_running_job_again(tmp_path: Path) -> Non
         wait_until(lambda: bench.job(job).last_step > 2)
 
     assert bench.job(job).status is JobStatus.QUEUED
+
+
+def sampled(bench: Bench, step: int) -> Sampled:
+    """What a trainer reports once the pictures that it drew are on disk."""
+    key = f"runs/x/1/samples-{step}.png"
+    writer = bench.blobs.writer(key)
+    writer.write(b"pictures of step %d" % step)
+    writer.commit()
+    return Sampled(step=step, image=key, prompts=("a TOK", "a cup"), seed=3)
+
+
+def test_pictures_that_a_trainer_draws_are_files_and_events_of_the_job(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, scripted())
+    first, *rest = whole_run()
+    bench.worker._engines = {"scripted": scripted(first, sampled(bench, 1), *rest)}
+    with working(bench):
+        job = bench.wait(bench.add(), JobStatus.SUCCEEDED)
+
+    page = PageRequest(limit=1000, ascending=True)
+    [event] = [
+        each
+        for each in bench.store.events("default", job.id, page).items
+        if each.data and "file" in each.data
+    ]
+    assert event.message == "Sample images of step 1"
+    assert event.data is not None
+    file = bench.store.file("default", str(event.data["file"]))
+    assert event.data == {"step": 1, "file": file.id, "prompts": ["a TOK", "a cup"], "seed": 3}
+    assert (file.filename, file.purpose) == ("samples-step-00001.png", "fine-tune-results")
+    assert b"".join(bench.blobs.read(file.blob)) == b"pictures of step 1"
+    assert file.size_bytes == len(b"pictures of step 1")
+    assert file.created_by == job.created_by
+    assert file.id not in job.result_files
+
+
+def test_pictures_that_are_drawn_again_are_kept_and_told_of_once(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, scripted())
+    first, *rest = whole_run()
+    again = sampled(bench, 1)
+    bench.worker._engines = {
+        "scripted": scripted(first, again, Died(message="It ended."), step_s=0.0)
+    }
+    with working(bench):
+        job = bench.add()
+        wait_until(lambda: "Sample images of step 1" in bench.messages(job))
+        bench.worker._engines = {"scripted": scripted(first, again, *rest)}
+        bench.wait(job, JobStatus.SUCCEEDED)
+
+    assert bench.messages(job).count("Sample images of step 1") == 1
+    files = bench.store.files("default", PageRequest(limit=100), purpose="fine-tune-results")
+    names = sorted(file.filename for file in files.items)
+    assert names == ["samples-step-00001.png", "step_metrics.csv"]
