@@ -327,6 +327,10 @@ BAD_ARCHIVES: dict[str, tuple[Callable[[], bytes], str]] = {
         beside("a.png", png_of(8, 8, png_chunk(b"IDAT", zlib.compress(bytes(500))), colour=5)),
         "'a.png' cannot be used: it cannot be decoded (its header is damaged)",
     ),
+    "a PNG without its palette": (
+        beside("a.png", png_of(8, 8, png_chunk(b"IDAT", zlib.compress(bytes(72))), colour=3)),
+        "'a.png' cannot be used: it cannot be decoded (its header is damaged)",
+    ),
     "a PNG with a flood of chunks": (
         beside("a.png", png_of(8, 8, png_chunk(b"IDAT", b"") * 100_001)),
         "'a.png' cannot be used: it has more than 100,000 chunks",

@@ -47,8 +47,10 @@ def rgb(picture: Picture, *, most_pixels: int, ground: str = "white") -> Image.I
             # A JPEG is decoded at an eighth, a quarter or half of its size where that will do.
             image.draft(None, (2 * size[0], 2 * size[1]))
             return _upright(_plain(image, size, ground), picture.orientation)
-    except UnidentifiedImageError as damage:
+    # Neither says anything that helps; a palette that is missing is an assertion.
+    except (UnidentifiedImageError, AssertionError) as damage:
         raise BadPicture("it cannot be decoded (its header is damaged)") from damage
+    # What Pillow is found to raise of files that are damaged, or made to be.
     except (
         OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, OverflowError,
         struct.error, zlib.error, MemoryError,
