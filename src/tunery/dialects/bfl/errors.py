@@ -24,6 +24,7 @@ _UNKNOWN_FINETUNE = "Finetune not found or not ready"
 _FINETUNES = frozenset({"finetune", "job"})
 _OURS = frozenset({"engine", "model", "training_file"})
 """Parameters of the core that no request of this door has a field for."""
+_IDEMPOTENCY = "Idempotency-Key"
 _FIELDS: Mapping[str, str] = {"source": "image"}
 """Parameters of the core that requests call something else."""
 _TRY_AGAIN: Mapping[str, str] = {"retry-after": "5"}
@@ -57,8 +58,13 @@ def _fault(error: TuneryError) -> dict[str, object]:
     field = _FIELDS.get(param, param)
     if message.startswith(f"{param} "):
         message = field + message.removeprefix(param)
-    place = ("body", field) if field and field not in _OURS else ("body",)
-    return fault(*place, message=_writable(message), type=error.code or "value_error")
+    return fault(*_place(field), message=_writable(message), type=error.code or "value_error")
+
+
+def _place(field: str) -> tuple[str, ...]:
+    if field == _IDEMPOTENCY:
+        return ("header", field)
+    return ("body", field) if field and field not in _OURS else ("body",)
 
 
 def _writable(text: str) -> str:
