@@ -34,7 +34,10 @@ from tunery.trainers import (
     memory,
     pace,
     preparation,
+    references,
     saving,
+    text_dpo,
+    text_methods,
     text_sft,
     threads,
 )
@@ -445,7 +448,19 @@ def test_a_fault_of_ours_is_not_dressed_up(
 
 
 @pytest.mark.parametrize(
-    "module", [attempt, checkpoint, pace, preparation, saving, text_sft, threads]
+    "module",
+    [
+        attempt,
+        checkpoint,
+        pace,
+        preparation,
+        references,
+        saving,
+        text_dpo,
+        text_methods,
+        text_sft,
+        threads,
+    ],
 )
 def test_a_module_of_an_attempt_has_no_hidden_state(module: ModuleType) -> None:
     """Two attempts in one process do not meet in a module global."""

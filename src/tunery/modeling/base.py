@@ -14,7 +14,7 @@ from torch.nn import functional as F  # noqa: N812  (everyone's name for it)
 from transformers import PreTrainedModel
 
 from tunery.modeling import attention
-from tunery.modeling.head import next_token_loss
+from tunery.modeling.head import next_token_nats
 from tunery.modeling.linears import Flight, adopt
 from tunery.modeling.load import context_of
 from tunery.modeling.passes import replace_passes
@@ -50,12 +50,10 @@ class Losses:
     """What a pass over a stream gave, `(R,)` taught rows.
 
     Attributes:
-        total: each taught token's nats times its share, summed; differentiable.
-        nats: cross-entropy of each.
+        nats: cross-entropy of each; differentiable.
         correct: whether the likeliest token was the right one.
     """
 
-    total: Tensor
     nats: Tensor
     correct: Tensor
 
@@ -127,11 +125,17 @@ class Base:
         """One pass over `stream`; differentiable unless gradients are switched off."""
         return self._losses(stream, self.layout)
 
+    def log_likelihoods(self, stream: Stream) -> Tensor:
+        """`(S,)` sums over the taught tokens of each of `stream.segments`, differentiable."""
+        nats = self.losses(stream).nats
+        # One segment's rows stand together. Unlike a scattered sum, this one repeats to the bit.
+        return -torch.segment_reduce(nats, "sum", lengths=stream.counts)
+
     def step(self, stream: Stream) -> list[Score]:
         """Forward and backward for every adapter in the stream; scores as `stream.segments`."""
         losses = self.losses(stream)
-        if losses.total.requires_grad:
-            losses.total.backward()
+        if losses.nats.requires_grad:
+            (losses.nats * stream.share).sum().backward()
         return scores(stream, losses)
 
     @torch.no_grad()
@@ -142,19 +146,18 @@ class Base:
     def _losses(self, stream: Stream, layout: Layout) -> Losses:
         if layout.plain_head and self.head is not None:
             hidden = self._hidden(stream).index_select(0, stream.taught)
-            total, nats, correct = next_token_loss(
+            nats, correct = next_token_nats(
                 hidden,
                 self.head.get_parameter("weight"),
                 getattr(self.head, "bias", None),
                 stream.target,
-                stream.share,
                 grain=layout.grain,
             )
-            return Losses(total=total, nats=nats, correct=correct)
+            return Losses(nats=nats, correct=correct)
         logits = self._logits(stream, stream.taught).float()
         nats = F.cross_entropy(logits, stream.target, reduction="none")
         correct = logits.argmax(-1) == stream.target
-        return Losses(total=(nats * stream.share).sum(), nats=nats.detach(), correct=correct)
+        return Losses(nats=nats, correct=correct)
 
     def _hidden(self, stream: Stream) -> Tensor:
         """`(T, d)` last hidden state of every row."""
@@ -258,9 +261,8 @@ def whole_segment(ids: Tensor) -> Segment:
 
 def scores(stream: Stream, losses: Losses) -> list[Score]:
     """What each of `stream.segments` got, in one transfer from the device."""
-    columns = torch.stack(
-        (losses.nats.double(), losses.correct.double(), torch.ones_like(losses.nats.double()))
-    )
+    nats = losses.nats.detach().double()
+    columns = torch.stack((nats, losses.correct.double(), torch.ones_like(nats)))
     sums = columns.new_zeros(3, len(stream.segments)).index_add_(1, stream.owner, columns)
     return [
         Score(nats=nats, correct=int(correct), taught=int(taught))

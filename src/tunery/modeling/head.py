@@ -1,4 +1,4 @@
-"""Next-token loss of the taught rows, with logits that are never kept.
+"""Cross-entropy of the taught rows, with logits that are never kept.
 
 Axes: `R` taught rows, `d` width, `V` vocabulary.
 """
@@ -32,9 +32,8 @@ class _Head(Function):
         weight: Tensor,
         bias: Tensor | None,
         target: Tensor,
-        share: Tensor,
         chunk: int,
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor]:
         nats = torch.empty(len(hidden), device=hidden.device)
         correct = torch.empty(len(hidden), dtype=torch.bool, device=hidden.device)
         learns = ctx.needs_input_grad[0]
@@ -48,44 +47,42 @@ class _Head(Function):
             correct[rows] = logp.argmax(-1) == want[:, 0]
             if dhidden is not None:
                 slope = logp.exp_().scatter_add_(1, want, logp.new_full(want.shape, -1.0))
-                dhidden[rows] = slope.mul_(share[rows, None]).to(hidden.dtype) @ weight
+                dhidden[rows] = slope.to(hidden.dtype) @ weight
         ctx.save_for_backward(dhidden)
-        ctx.mark_non_differentiable(nats, correct)
-        return (nats * share).sum(), nats, correct
+        ctx.mark_non_differentiable(correct)
+        return nats, correct
 
     @staticmethod
-    def backward(ctx: _HeadContext, d: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: _HeadContext, dnats: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         (dhidden,) = ctx.saved_tensors
-        return dhidden * d, None, None, None, None, None
+        return (dhidden * dnats[:, None]).to(dhidden.dtype), None, None, None, None
 
 
-def next_token_loss(
+def next_token_nats(
     hidden: Tensor,
     weight: Tensor,
     bias: Tensor | None,
     target: Tensor,
-    share: Tensor,
     *,
     grain: int = 1,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Cross-entropy of each taught token, weighed by its share and summed.
+) -> tuple[Tensor, Tensor]:
+    """Cross-entropy of each taught token.
 
     Args:
         hidden: `(R, d)` last hidden state of the taught rows.
         weight: `(V, d)` of the output projection.
         bias: `(V,)` of it.
         target: `(R,)` the token that each row should give.
-        share: `(R,)` what each weighs in the sum.
         grain: fill the rows up to a multiple of this, so that shapes recur.
 
     Returns:
-        The weighed sum, differentiable in `hidden`; `(R,)` each token's nats; `(R,)` whether the
-        likeliest token was the right one.
+        `(R,)` each token's nats, differentiable in `hidden`; `(R,)` whether the likeliest token was
+        the right one.
     """
     n = len(hidden)
     if more := -n % grain:
         hidden = F.pad(hidden, (0, 0, 0, more))
-        target, share = F.pad(target, (0, more)), F.pad(share, (0, more))
+        target = F.pad(target, (0, more))
     chunk = max(grain, _CHUNK_ELEMENTS // len(weight) // grain * grain)
-    loss, nats, correct = _Head.apply(hidden, weight, bias, target, share, chunk)
-    return loss, nats[:n], correct[:n]
+    nats, correct = _Head.apply(hidden, weight, bias, target, chunk)
+    return nats[:n], correct[:n]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -65,22 +65,33 @@ def shared(segments: Sequence[Segment]) -> list[Segment]:
     ]
 
 
-def micro_batches(
-    segments: Iterable[Segment], *, max_rows: int, grid: bool = False
-) -> Iterator[list[Segment]]:
-    """Cut one step into lists of at most `max_rows` rows each, the longest segments first.
+class Sized(Protocol):
+    """A segment, or several that stay together."""
 
-    What cannot fit so fails at once and not in the last hour. A segment longer than `max_rows` is a
+    @property
+    def n_rows(self) -> int:
+        """Rows that a pass needs."""
+
+
+Item = TypeVar("Item", bound=Sized)
+
+
+def micro_batches(
+    items: Iterable[Item], *, max_rows: int, grid: bool = False
+) -> Iterator[list[Item]]:
+    """Cut one step into lists of at most `max_rows` rows each, the longest items first.
+
+    What cannot fit so fails at once and not in the last hour. An item longer than `max_rows` is a
     list of its own. With `grid`, rows are counted as padded to the longest of the list.
     """
-    batch: list[Segment] = []
+    batch: list[Item] = []
     rows = 0
-    for segment in sorted(segments, key=lambda s: s.n_rows, reverse=True):
-        cost = batch[0].n_rows if grid and batch else segment.n_rows
+    for item in sorted(items, key=lambda item: item.n_rows, reverse=True):
+        cost = batch[0].n_rows if grid and batch else item.n_rows
         if batch and rows + cost > max_rows:
             yield batch
-            batch, rows, cost = [], 0, segment.n_rows
-        batch.append(segment)
+            batch, rows, cost = [], 0, item.n_rows
+        batch.append(item)
         rows += cost
     if batch:
         yield batch
@@ -131,6 +142,7 @@ class Stream:
         taught: `(R,)` rows whose next token is taught.
         target: `(R,)` that next token.
         owner: `(R,)` the segment it belongs to.
+        counts: `(S,)` how many of these rows each segment has.
         share: `(R,)` what it weighs in the loss.
     """
 
@@ -179,6 +191,7 @@ class Stream:
         self.taught, self.target, self.owner, self.share = (
             torch.cat(parts).to(self.device) for parts in (taught, target, owner, share)
         )
+        self.counts = torch.tensor([len(rows) for rows in taught], device=self.device)
 
     def _group(self, members: list[int]) -> Group:
         lengths = [self.segments[i].n_rows for i in members]

@@ -20,7 +20,7 @@ tags:
 
 # {name}
 
-A LoRA adapter for `{base_model}`, made by supervised fine-tuning with Tunery.
+A LoRA adapter for `{base_model}`, made by {method} with Tunery.
 
 | | |
 |---|---|
@@ -30,14 +30,14 @@ A LoRA adapter for `{base_model}`, made by supervised fine-tuning with Tunery.
 | batch size | {batch_size} |
 | steps | {total_steps} |
 | learning rate | {learning_rate:g}, warm-up over {warmup:g} % of the steps, then linear to zero |
-| weight decay | {weight_decay:g} |
+| weight decay | {weight_decay:g} |{beta}
 | seed | {seed} |
 | rank, alpha, dropout | {r}, {lora_alpha:g}, {lora_dropout:g} |
 | adapted layers | {targets} |
 | trained parameters | {n_parameters:,} |
 | taught tokens seen | {trained_tokens:,} |
 
-Loss was taken on the assistant's tokens alone. The tokenizer and the chat template that it was
+{loss} The tokenizer and the chat template that it was
 trained with lie beside it.
 
 ```python
@@ -51,9 +51,26 @@ model = PeftModel.from_pretrained(base, "PATH_OF_THIS_FOLDER")
 """
 
 
+_SUPERVISED = {
+    "method": "supervised fine-tuning",
+    "beta": "",
+    "loss": "Loss was taken on the assistant's tokens alone.",
+}
+
+
+def _by_preference(beta: float) -> dict[str, str]:
+    return {
+        "method": "direct preference optimization",
+        "beta": f"\n| beta | {beta:g} |",
+        "loss": "Each row had a better and a worse answer (Rafailov et al. 2023, eq. 7).",
+    }
+
+
 def model_card(request: RunRequest, adapter: Adapter, position: Position) -> str:
     """What the adapter is and how it came about."""
+    beta = request.hyperparameters.beta
     return _CARD.format(
+        **(_SUPERVISED if beta is None else _by_preference(beta)),
         base_model=request.base_model,
         name=request.trained_model or request.job_id,
         job_id=request.job_id,

@@ -6,7 +6,7 @@ from collections import deque
 
 from tunery.core.progress import Metrics
 from tunery.trainers.preparation import Training
-from tunery.trainers.text_sft import Step
+from tunery.trainers.text_methods import Step
 
 # Steps whose pace says how long the rest will take.
 _STEPS = 20
@@ -32,14 +32,14 @@ class Pace:
 def metrics(training: Training, step: Step, pace: Pace) -> Metrics:
     """What the job reports of a step."""
     left = training.position.total_steps - step.number
-    return Metrics(
+    common = Metrics(
         step=step.number,
         total_steps=training.position.total_steps,
         train_loss=step.loss,
-        train_mean_token_accuracy=step.accuracy,
         learning_rate=step.learning_rate,
         trained_tokens=training.position.trained_tokens,
         tokens_per_second=step.rows / step.seconds,
         remaining_s=left * pace.seconds_per_step,
         epoch=step.number / training.steps_per_epoch,
     )
+    return step.told(common)

@@ -15,7 +15,6 @@ from tunery.modeling.base import Base
 from tunery.modeling.chat import Chat
 from tunery.modeling.load import load_model
 from tunery.modeling.optimizer import AdamW, learning_rate
-from tunery.modeling.stream import Segment
 from tunery.trainers import checkpoint, disk, token_cache
 from tunery.trainers.checkpoint import DamagedCheckpoint, Position
 from tunery.trainers.text_data import Examples, batches, load_examples
@@ -62,17 +61,15 @@ class Training:
             decay="linear",
         )
 
-    def steps(self) -> Iterator[list[Segment]]:
-        """The segments of each step that is left."""
-        rows = batches(
+    def batches(self) -> Iterator[list[int]]:
+        """The rows of each step that is left."""
+        return batches(
             self.position.n_rows,
             batch_size=self.position.batch_size,
             n_epochs=self.request.hyperparameters.n_epochs,
             seed=self.position.seed,
             first_step=self.position.step + 1,
         )
-        for indices in rows:
-            yield self.examples.segments(indices, self.adapter)
 
     def folder(self, name: str) -> tuple[str, Path]:
         """The blob key of something that this attempt writes, and where it is."""
@@ -81,7 +78,7 @@ class Training:
 
 
 def prepare(request: RunRequest) -> tuple[Training, list[Note]]:
-    """Load the base, the data and, where the job goes on, its last checkpoint."""
+    """Load the base, the data, and the adapter as the job starts from it."""
     loaded = load_model(request.location)
     base, chat = Base(loaded.model), Chat(loaded.tokenizer)
     examples = _training_examples(request, chat, base.context)
@@ -100,7 +97,7 @@ def prepare(request: RunRequest) -> tuple[Training, list[Note]]:
         saved_step=0,
     )
     room = disk.about_room(Path(request.blobs), checkpoint.size_bytes(adapter))
-    return training, [*_about_data(examples), *room, *_resume(training)]
+    return training, [*_about_data(examples), *room]
 
 
 def _training_examples(request: RunRequest, chat: Chat, context: int | None) -> Examples:
@@ -108,12 +105,19 @@ def _training_examples(request: RunRequest, chat: Chat, context: int | None) -> 
     path = Path(request.training_file)
 
     def read() -> Examples:
-        return load_examples(path, chat, context=context, overlong=request.overlong)
+        return load_examples(
+            path, chat, context=context, overlong=request.overlong, width=_width(request)
+        )
 
     if path.stat().st_size < token_cache.WORTH_BYTES:
         return read()
     key = token_cache.key(path, chat, context, request.overlong)
     return token_cache.cached(Path(request.blobs) / request.folder, key, read)
+
+
+def _width(request: RunRequest) -> int:
+    """Sequences of a row: where preferences are learnt, a row has two answers."""
+    return 1 if request.hyperparameters.beta is None else 2
 
 
 def _validation(request: RunRequest, chat: Chat, context: int | None) -> Examples | None:
@@ -125,6 +129,7 @@ def _validation(request: RunRequest, chat: Chat, context: int | None) -> Example
         context=context,
         overlong=request.overlong,
         which="validation",
+        width=_width(request),
     )
     if not len(examples):
         raise InvalidValue("the validation file has no usable rows", param="validation_file")
@@ -173,7 +178,7 @@ def _about_data(examples: Examples) -> list[Note]:
     return [Note(level="warn", message=f"{what}: {n} rows.") for n, what in said if n]
 
 
-def _resume(training: Training) -> list[Note]:
+def resume(training: Training) -> list[Note]:
     """Go on from the checkpoint that was asked for, or from the last whole one before it."""
     request, beginning = training.request, training.position
     if request.resume_from is None:

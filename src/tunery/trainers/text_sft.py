@@ -10,14 +10,19 @@ import math
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
-from tunery.core.progress import Note
+import msgspec
+
+from tunery.core.progress import Metrics, Note
 from tunery.modeling.adapter import Adapter
 from tunery.modeling.base import Base, Score
 from tunery.modeling.optimizer import AdamW
 from tunery.modeling.stream import Segment, micro_batches, shared
 from tunery.trainers import memory
 from tunery.trainers.text_data import Examples
+
+Value = TypeVar("Value")
 
 _log = logging.getLogger(__name__)
 
@@ -58,6 +63,10 @@ class Step:
     def accuracy(self) -> float:
         """The share of taught tokens that were the likeliest."""
         return self.correct / self.taught
+
+    def told(self, metrics: Metrics) -> Metrics:
+        """`metrics` with what this method measures beside the loss."""
+        return msgspec.structs.replace(metrics, train_mean_token_accuracy=self.accuracy)
 
 
 def learn(
@@ -146,8 +155,8 @@ def cut(base: Base, segments: Sequence[Segment], budget: Budget) -> Iterator[lis
 
 
 def fitting(
-    base: Base, budget: Budget, attempt: Callable[[], list[Score]]
-) -> Generator[Note, None, list[Score]]:
+    base: Base, budget: Budget, attempt: Callable[[], Value]
+) -> Generator[Note, None, Value]:
     """What `attempt` gives; each time that memory runs out, again with half of the budget."""
     while True:
         try:
