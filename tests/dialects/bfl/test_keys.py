@@ -32,7 +32,7 @@ def test_without_a_key_nothing_is_answered(
     world: World, method: str, path: str, headers: dict[str, str]
 ) -> None:
     with TestClient(world.app) as http:
-        raw = {name: value.encode("latin-1") for name, value in headers.items()}
+        raw = {name.encode(): value.encode("latin-1") for name, value in headers.items()}
         answer = http.request(method, path, headers=raw)
     assert answer.status_code == 403
     assert answer.json() == {"detail": "Not authenticated - Invalid Authentication"}
