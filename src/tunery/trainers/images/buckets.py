@@ -17,14 +17,17 @@ Size = tuple[int, int]
 _LEVELS = (1.0, 0.75, 0.5)
 """Shares of the native side: a picture much smaller than the model's size is not blown up to it."""
 _MOST_ENLARGED = 1.5
-_MOST_ELONGATED = 2.0
-"""Longer pictures are cut: no FLUX model draws them well."""
+_ASPECTS = (1.0, 5 / 4, 4 / 3, 3 / 2, 16 / 9, 2.0)
+"""Of the longer side to the shorter. Few, so that pictures of much the same shape come together."""
 
 
 def bucket(size: Size, *, native_side: int, multiple: int) -> Size:
     """The size to learn a picture of `size` at; both sides are multiples of `multiple`."""
     width, height = size
-    aspect = min(_MOST_ELONGATED, max(1 / _MOST_ELONGATED, width / height))
+    aspect = min(
+        (*_ASPECTS, *(1 / aspect for aspect in _ASPECTS)),
+        key=lambda aspect: abs(math.log(aspect * height / width)),
+    )
     reach = _MOST_ENLARGED * math.sqrt(width * height) / native_side
     level = next((level for level in _LEVELS if level <= reach), _LEVELS[-1])
     side = level * native_side

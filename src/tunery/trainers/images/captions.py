@@ -16,7 +16,12 @@ Describe = Callable[[Image.Image], str]
 TEMPLATES: dict[Mode, tuple[str, ...]] = {
     "general": ("{}", "a picture of {}", "a photo of {}", "an image of {}"),
     "character": ("{}", "a picture of {}", "a portrait of {}", "a full-body picture of {}"),
-    "style": ("in the style of {}", "a picture in the style of {}", "an image in {} style"),
+    "style": (
+        "in the style of {}",
+        "a picture in the style of {}",
+        "an image in {} style",
+        "a photo in the style of {}",
+    ),
     "product": ("{}", "a product photo of {}", "a photo of {}", "a close-up of {}"),
 }
 """How pictures without a caption are described in turn (after Gal et al. 2023, appendix)."""

@@ -34,6 +34,7 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     data_sha256: str
     batch_size: int
     finetune_type: str
+    r: int
     seed: int
     max_rows: int
     """Rows of a micro-batch, which running out of memory may have halved."""

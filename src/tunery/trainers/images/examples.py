@@ -5,6 +5,7 @@ Pictures of one size lie on one shelf, with what the base model draws at that si
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,9 +18,9 @@ from torch import Tensor
 
 from tunery.core.method import Priority
 from tunery.modeling.flow import Flow, Prompts, Size, encoded_pictures, encoded_prompts
-from tunery.modeling.flux import native_side, pixel_multiple
+from tunery.modeling.flux import is_small, native_side, pixel_multiple
 from tunery.trainers.images.buckets import bucket, fitted, largest
-from tunery.trainers.images.known import Known, draw, known_prompts
+from tunery.trainers.images.known import Known, draw, known_prompts, telling_words
 from tunery.trainers.images.pictures import Picture
 
 N_KNOWN = 64
@@ -59,39 +60,47 @@ def encoded(
     trigger_word: str,
     priority: Priority,
     seed: int,
+    autocast: torch.dtype | None,
 ) -> list[Encoded]:
     """Every picture and caption through VAE and text encoders, which are not needed after that."""
-    rows = by_size(
-        [picture.image.size for picture in pictures],
-        native_side=native_side(pipeline),
-        multiple=pixel_multiple(pipeline),
-        priority=priority,
-    )
+    rows = by_size(pipeline, [picture.image.size for picture in pictures], priority)
     n = sum(map(len, rows.values()))
-    others = known_prompts(captions, trigger_word, pipeline.tokenizer_2, N_KNOWN, seed)
-    found, start = [], 0
+    found = []
     for size, places in rows.items():
-        end = start + round(N_KNOWN * len(places) / n)
-        some = others[start : max(end, start + 1)]
+        latents = torch.cat([_latents(pipeline, pictures[place].image, size) for place in places])
+        said = [captions[place] for place in places]
+        others = None
+        if priority != "speed":
+            flow = Flow(pipeline, size, autocast=autocast)
+            words = telling_words(pipeline, flow, latents, said, trigger_word, seed=seed)
+            share = math.ceil(N_KNOWN * len(places) / n)
+            prompts = known_prompts(said, trigger_word, words, n=share, seed=seed)
+            others = encoded_prompts(pipeline, prompts)
         found.append(
             Encoded(
                 size=size,
-                latents=torch.cat([_latents(pipeline, pictures[p].image, size) for p in places]),
-                prompts=encoded_prompts(pipeline, [captions[place] for place in places]),
-                known_prompts=None if priority == "speed" else encoded_prompts(pipeline, some),
+                latents=latents,
+                prompts=encoded_prompts(pipeline, said),
+                known_prompts=others,
             )
         )
-        start = min(end, N_KNOWN - 1)
     return found
 
 
 def by_size(
-    sizes: Sequence[Size], *, native_side: int, multiple: int, priority: Priority
+    pipeline: FluxPipeline, sizes: Sequence[Size], priority: Priority
 ) -> dict[Size, list[int]]:
-    """The places of the pictures to learn from, by the size that each is learnt at."""
+    """The places of the pictures to learn from, by the size that each is learnt at.
+
+    A model that draws nothing but its own square learns nothing but that.
+    """
+    side, multiple = native_side(pipeline), pixel_multiple(pipeline)
     rows = defaultdict(list)
     for place, size in enumerate(sizes):
-        rows[bucket(size, native_side=native_side, multiple=multiple)].append(place)
+        wanted = (side, side)
+        if not is_small(pipeline):
+            wanted = bucket(size, native_side=side, multiple=multiple)
+        rows[wanted].append(place)
     if priority == "high_res_only":
         best = largest(list(rows))
         return {best: rows[best]}

@@ -10,6 +10,7 @@ its own ways (`known`). Axes as in `modeling.flow`.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -112,11 +113,11 @@ def lessons(
 
 
 def lesson(shelf: Shelf, rows: Sequence[int], random: torch.Generator) -> Lesson:
-    """Pictures `rows` of a shelf at times by chance, and as many states of what is known."""
+    """Pictures `rows` of a shelf at times by chance, and half as many states of what is known."""
     new = _of_pictures(shelf, torch.tensor(rows), random)
     if shelf.known is None:
         return new
-    return _together(new, _of_known(shelf, len(rows), random))
+    return _together(new, _of_known(shelf, math.ceil(len(rows) / 2), random))
 
 
 def draws(
@@ -221,10 +222,6 @@ def _of_known(shelf: Shelf, n: int, random: torch.Generator) -> Lesson:
 
 def _together(first: Lesson, then: Lesson) -> Lesson:
     """Both in one pass."""
-
-    def both(name: str) -> Tensor:
-        return torch.cat([getattr(first, name), getattr(then, name)])
-
     return Lesson(
         flow=first.flow,
         states=torch.cat([first.states, then.states]),

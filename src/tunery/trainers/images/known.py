@@ -8,6 +8,7 @@ noise, and neither a second model nor a second pass through it is needed while t
 
 from __future__ import annotations
 
+import math
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,10 +16,11 @@ from itertools import pairwise
 from random import Random
 
 import torch
+from diffusers import FluxPipeline
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from tunery.modeling.flow import Flow, Prompts, generator
+from tunery.modeling.flow import Flow, Prompts, encoded_prompts, generator
 from tunery.trainers.images.captions import replaced
 
 STEPS = 8
@@ -28,7 +30,12 @@ GUIDANCE = 3.5
 _UNPROMPTED = 8
 """One prompt in so many is empty; guided drawing pushes away from it (Ho and Salimans 2022)."""
 _AT_ONCE = 8
-_SHORTEST_WORD = 4
+_SHORTEST_WORD = 3
+_MOST_WORDS = 64
+_TELLING = 1 / 3
+"""The share of words that are good enough."""
+_LOOKS = 4
+_MIDWAY = 0.6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,24 +53,51 @@ class Known:
 
 
 def known_prompts(
-    captions: Sequence[str],
-    trigger_word: str,
-    tokenizer: PreTrainedTokenizerBase,
-    n: int,
-    seed: int,
+    captions: Sequence[str], trigger_word: str, words: Sequence[str], *, n: int, seed: int
 ) -> list[str]:
-    """`n` prompts about anything but what is learnt now.
-
-    They are the captions with other words, of those that the text encoder knows, for the trigger.
-    """
+    """`n` prompts about anything but what is learnt now: captions with other words for it."""
     random = Random(seed)
-    words = _words(tokenizer, trigger_word)
     return [
         ""
         if place % _UNPROMPTED == 0
         else replaced(random.choice(captions), trigger_word, random.choice(words))
         for place in range(n)
     ]
+
+
+@torch.no_grad()
+def telling_words(
+    pipeline: FluxPipeline,
+    flow: Flow,
+    latents: Tensor,
+    captions: Sequence[str],
+    trigger_word: str,
+    *,
+    seed: int,
+) -> list[str]:
+    """The words, of those that the base's text encoder knows, that it draws least like the trigger.
+
+    What it draws as it draws a word that it has never seen cannot be held in place while that
+    moves. So a word is judged by how it turns the flow for the first pictures, half on their way
+    to noise; `latents` and `captions` are theirs.
+    """
+    random = Random(seed)
+    words = _words(pipeline.tokenizer_2, trigger_word)
+    words = random.sample(words, min(len(words), _MOST_WORDS))
+    latents, captions = latents[:_LOOKS], captions[:_LOOKS]
+    noise = torch.randn(latents.shape, generator=generator(seed, "words")).to(latents)
+    states = (1 - _MIDWAY) * latents + _MIDWAY * noise
+    times, guidance = (
+        torch.full((len(latents),), value, device=flow.device) for value in (_MIDWAY, GUIDANCE)
+    )
+
+    def velocity(word: str) -> Tensor:
+        said = [replaced(caption, trigger_word, word) for caption in captions]
+        return flow.velocity(states, times, encoded_prompts(pipeline, said), guidance).float()
+
+    own = velocity(trigger_word)
+    turns = {word: float((velocity(word) - own).square().mean()) for word in words}
+    return sorted(words, key=lambda word: -turns[word])[: math.ceil(len(words) * _TELLING)]
 
 
 @torch.no_grad()

@@ -19,11 +19,12 @@ from tunery.modeling.optimizer import learning_rate
 from tunery.trainers import checkpoint, disk, memory
 from tunery.trainers.checkpoint import DamagedCheckpoint
 from tunery.trainers.images import checkpoints
-from tunery.trainers.images.captions import captions
+from tunery.trainers.images.captions import Describe, captions
 from tunery.trainers.images.checkpoints import Position
+from tunery.trainers.images.describing import describer
 from tunery.trainers.images.examples import Encoded, Shelf, encoded, shelved
 from tunery.trainers.images.image_lora import Lesson, lessons
-from tunery.trainers.images.pictures import read_pictures
+from tunery.trainers.images.pictures import Picture, read_pictures
 from tunery.trainers.images.samples import MOST_PROMPTS, Sampler
 from tunery.trainers.images.weights import AdapterWeights, FullWeights, Weights
 from tunery.trainers.text_sft import Budget
@@ -84,7 +85,7 @@ def prepare(request: RunRequest, subject: SubjectRequest) -> tuple[Training, lis
     pipeline = load_pipeline(request.location)
     side = native_side(pipeline)
     autocast = None if pipeline.dtype == torch.float32 else pipeline.dtype
-    found, said = _read(request, subject, pipeline)
+    found, said = _read(request, subject, pipeline, autocast)
     prompts = encoded_prompts(pipeline, ["", *said])
     _let_go_of_encoders(pipeline)
     shelves = shelved(pipeline, found, seed=request.seed, autocast=autocast)
@@ -118,7 +119,10 @@ def prepare(request: RunRequest, subject: SubjectRequest) -> tuple[Training, lis
 
 
 def _read(
-    request: RunRequest, subject: SubjectRequest, pipeline: FluxPipeline
+    request: RunRequest,
+    subject: SubjectRequest,
+    pipeline: FluxPipeline,
+    autocast: torch.dtype | None,
 ) -> tuple[list[Encoded], list[str]]:
     """The pictures, encoded, and some of their captions to draw from time to time."""
     pictures = read_pictures(Path(request.training_file))
@@ -127,7 +131,7 @@ def _read(
         trigger_word=subject.trigger_word,
         mode=subject.mode,
         captioning=subject.captioning,
-        describe=None,
+        describe=_describer(subject, pictures),
     )
     found = encoded(
         pipeline,
@@ -136,8 +140,17 @@ def _read(
         trigger_word=subject.trigger_word,
         priority=subject.priority,
         seed=request.seed,
+        autocast=autocast,
     )
     return found, list(dict.fromkeys(said))[:MOST_PROMPTS]
+
+
+def _describer(subject: SubjectRequest, pictures: Sequence[Picture]) -> Describe | None:
+    """The captioning model, where there is one and something to say."""
+    silent = any(picture.caption is None for picture in pictures)
+    if subject.caption_model is None or not (subject.captioning and silent):
+        return None
+    return describer(subject.caption_model)
 
 
 def _let_go_of_encoders(pipeline: FluxPipeline) -> None:
@@ -170,6 +183,7 @@ def _beginning(request: RunRequest, subject: SubjectRequest, shelves: Sequence[S
         data_sha256=digest,
         batch_size=request.hyperparameters.batch_size,
         finetune_type=subject.finetune_type,
+        r=request.r,
         seed=request.seed,
         max_rows=_ROWS,
     )
@@ -198,7 +212,7 @@ def _resume(training: Training) -> list[Note]:
 
 def _check_same(beginning: Position, position: Position) -> None:
     """Refuse to go on with other data or another plan than before."""
-    for name in ("total_steps", "data_sha256", "batch_size", "finetune_type", "seed"):
+    for name in ("total_steps", "data_sha256", "batch_size", "finetune_type", "r", "seed"):
         before, now = getattr(position, name), getattr(beginning, name)
         if before != now:
             raise InvalidValue(

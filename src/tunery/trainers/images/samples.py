@@ -10,12 +10,9 @@ from diffusers import AutoencoderKL, FluxPipeline
 from PIL import Image
 
 from tunery.modeling.flow import Prompts
+from tunery.modeling.flux import manner
 
 MOST_PROMPTS = 4
-STEPS = 16
-GUIDANCE = 3.0
-DISTILLED_GUIDANCE = 3.5
-"""For models that were distilled to take it: diffusers' default."""
 
 
 class Sampler:
@@ -66,17 +63,19 @@ class Sampler:
 
     def _images(self) -> list[Image.Image]:
         n = len(self.captions)
-        distilled = bool(self._pipeline.transformer.config.guidance_embeds)
+        how = manner(self._pipeline)
+        # What makes embeddings of it is not held while training.
+        if how.pop("negative_prompt", None) is not None:
+            how["negative_prompt_embeds"] = self._empty.tokens.expand_as(self._prompts.tokens)
+            how["negative_pooled_prompt_embeds"] = self._empty.pooled.expand_as(
+                self._prompts.pooled
+            )
         images: list[Image.Image] = self._pipeline(
             prompt_embeds=self._prompts.tokens,
             pooled_prompt_embeds=self._prompts.pooled,
-            negative_prompt_embeds=self._empty.tokens.expand_as(self._prompts.tokens),
-            negative_pooled_prompt_embeds=self._empty.pooled.expand_as(self._prompts.pooled),
-            true_cfg_scale=1.0 if distilled else GUIDANCE,
-            guidance_scale=DISTILLED_GUIDANCE,
             height=self._side,
             width=self._side,
-            num_inference_steps=STEPS,
             generator=[torch.Generator().manual_seed(self.seed + place) for place in range(n)],
+            **how,
         ).images
         return images
