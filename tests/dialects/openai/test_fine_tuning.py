@@ -1,5 +1,6 @@
 """Jobs over HTTP, as the official client and as a careful reader of the bytes see them."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +9,8 @@ from openai import BadRequestError, NotFoundError, OpenAI
 
 from tests.dialects.world import World
 from tests.store.values import GOOD, OURS, THEIRS, claimed, saved, steps
-from tunery.core.progress import Evaluated, Score
+from tunery.core.files import Format
+from tunery.core.progress import CheckpointSaved, Evaluated, Metrics, Score
 
 JOBS = "/v1/fine_tuning/jobs"
 
@@ -28,6 +30,10 @@ def refused(http: TestClient, world: World, **more: Any) -> dict[str, Any]:  # n
     error: dict[str, Any] = answer.json()["error"]
     assert set(error) >= {"message", "type", "param", "code"}
     return error
+
+
+def dpo(**hyperparameters: object) -> dict[str, Any]:
+    return {"method": {"type": "dpo", "dpo": {"hyperparameters": hyperparameters}}}
 
 
 def test_a_new_job_is_what_the_reference_shows(http: TestClient, world: World) -> None:
@@ -122,10 +128,88 @@ def test_method_goes_before_hyperparameters_and_other_methods_beside_it_are_not_
     assert job["hyperparameters"]["n_epochs"] == "auto"
 
 
+def test_a_job_on_preferences_has_a_beta(http: TestClient, world: World) -> None:
+    files = [world.file(format=Format.PREFERENCE) for _ in range(2)]
+    job = create(
+        http,
+        world,
+        training_file=files[0],
+        validation_file=files[1],
+        **dpo(beta=0.25, n_epochs=2),
+    )
+    common = {"n_epochs": 2, "batch_size": "auto", "learning_rate_multiplier": "auto"}
+    assert job["hyperparameters"] == common
+    assert job["method"] == {"type": "dpo", "dpo": {"hyperparameters": {**common, "beta": 0.25}}}
+    assert job["x_tunery"]["beta"] == 0.25
+    assert http.get(f"{JOBS}/{job['id']}").json() == job
+
+
+def test_auto_becomes_a_beta_once_the_files_are_read(http: TestClient, world: World) -> None:
+    preferences = world.file(format=Format.PREFERENCE)
+    bare: dict[str, Any] = {"type": "dpo", "supervised": {"hyperparameters": {"n_epochs": "x"}}}
+    job = create(http, world, training_file=preferences, method=bare)
+    assert job["method"]["dpo"]["hyperparameters"]["beta"] == job["x_tunery"]["beta"] == "auto"
+    resolved = replace(GOOD.resolved, beta=0.1)
+    world.store.validated(claimed(world.store).lease, replace(GOOD, resolved=resolved))
+    job = http.get(f"{JOBS}/{job['id']}").json()
+    assert job["method"]["dpo"]["hyperparameters"] == {
+        "n_epochs": 3,
+        "batch_size": 8,
+        "learning_rate_multiplier": 1.0,
+        "beta": 0.1,
+    }
+    assert job["x_tunery"]["beta"] == 0.1
+
+
+def test_a_file_for_another_method_is_refused(http: TestClient, world: World) -> None:
+    chats, preferences = world.file(), world.file(format=Format.PREFERENCE)
+    for more, given, wanted in (
+        ({"training_file": chats, **dpo()}, "dpo", "supervised"),
+        ({"training_file": preferences}, "supervised", "dpo"),
+    ):
+        error = refused(http, world, **more)
+        assert (error["param"], error["code"]) == ("training_file", "invalid_training_file")
+        assert f"is not using '{wanted}' as the training method" in error["message"]
+        assert f"(provided method={given})" in error["message"]
+
+
+def test_rewards_are_told_at_each_step_and_with_each_checkpoint(
+    http: TestClient, world: World
+) -> None:
+    job = create(http, world, training_file=world.file(format=Format.PREFERENCE), **dpo())
+    world.store.validated(claimed(world.store).lease, GOOD)
+    run = claimed(world.store)
+    step = Metrics(
+        step=1,
+        total_steps=100,
+        train_loss=0.5,
+        learning_rate=1e-3,
+        train_rewards_chosen=0.5,
+        train_rewards_rejected=-0.25,
+        train_rewards_margins=0.75,
+        train_rewards_accuracies=1.0,
+        full_valid_loss=0.6,
+        full_valid_rewards_margins=0.5,
+        full_valid_rewards_accuracies=0.75,
+    )
+    checkpoint = CheckpointSaved(step=1, folder=f"{run.folder}/step-00000001", metrics=step)
+    world.store.apply(run.lease, [step, checkpoint])
+    events = http.get(f"{JOBS}/{job['id']}/events").json()["data"]
+    [event] = [event["data"] for event in events if event["type"] == "metrics"]
+    [kept] = http.get(f"{JOBS}/{job['id']}/checkpoints").json()["data"]
+    for found in (event, kept["metrics"]):
+        assert found["train_rewards_chosen"] == 0.5
+        assert found["train_rewards_rejected"] == -0.25
+        assert found["train_rewards_margins"] == 0.75
+        assert found["train_rewards_accuracies"] == 1.0
+        assert found["full_valid_rewards_accuracies"] == 0.75
+        assert "train_mean_token_accuracy" not in found
+    assert list(world.store.metrics(job["id"])) == [step]
+
+
 @pytest.mark.parametrize(
     ("more", "param", "words"),
     [
-        ({"method": {"type": "dpo"}}, "method.type", "'dpo' is not there yet"),
         ({"method": {"type": "reinforcement"}}, "method.type", "not there yet"),
         ({"method": {"type": "magic"}}, "method.type", "'supervised', 'dpo' or 'reinforcement'"),
         ({"method": {}}, "method.type", "Missing required parameter: 'method.type'"),
@@ -149,6 +233,11 @@ def test_method_goes_before_hyperparameters_and_other_methods_beside_it_are_not_
             "method.supervised.hyperparameters.n_epochs",
             "from 1 to 50",
         ),
+        (dpo(beta=0), "method.dpo.hyperparameters.beta", "above 0 and at most 2"),
+        (dpo(beta=2.5), "method.dpo.hyperparameters.beta", "above 0 and at most 2"),
+        (dpo(beta="0.1"), "method.dpo.hyperparameters.beta", "neither a number"),
+        (dpo(n_epochs=51), "method.dpo.hyperparameters.n_epochs", "from 1 to 50"),
+        ({"x_tunery": {"beta": 0.1}}, "x_tunery.beta", "has no 'beta'"),
         ({"x_tunery": {"r": 0}}, "x_tunery.r", "from 1 to 512"),
         ({"x_tunery": {"lora_dropout": 1}}, "x_tunery.lora_dropout", "below 1"),
         ({"x_tunery": {"target_modules": "q_proj"}}, "x_tunery.target_modules", "all-linear"),

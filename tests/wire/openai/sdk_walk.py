@@ -168,6 +168,51 @@ def step_of(event: Any) -> object:  # noqa: ANN401
     return event.data["step"]
 
 
+def walk_preferences(walk: Walk) -> None:
+    """A job on preferences from upload to success."""
+    jobs = walk.client.fine_tuning.jobs
+    answers = [[{"role": "assistant", "content": word}] for word in ("Green.", "No.")]
+    lines = [
+        {
+            "input": {
+                "messages": [{"role": "user", "content": f"Say the colour number {number}."}]
+            },
+            "preferred_output": answers[0],
+            "non_preferred_output": answers[1],
+        }
+        for number in range(12)
+    ]
+    data = "".join(json.dumps(line) + "\n" for line in lines).encode()
+    file = walk.client.files.create(file=("preferences.jsonl", data), purpose="fine-tune")
+    job = jobs.create(
+        model=MODEL,
+        training_file=file.id,
+        method={
+            "type": "dpo",
+            "dpo": {"hyperparameters": {"beta": 0.2, "n_epochs": 2, "batch_size": 4}},
+        },
+    )
+    assert preferring(job).beta == 0.2
+    done = wait(walk, job.id, FINAL)
+    assert done.status == "succeeded", done.error
+    assert preferring(done).beta == 0.2
+    assert isinstance(preferring(done).learning_rate_multiplier, float | int)
+    metrics: list[Any] = [e.data for e in jobs.list_events(job.id) if e.type == "metrics"]
+    assert [data["step"] for data in metrics] == [6, 5, 4, 3, 2, 1]
+    assert metrics[0]["train_rewards_margins"] > 0
+    table = walk.client.files.content(done.result_files[0]).read().decode()
+    assert table.startswith("step,train_loss,train_rewards_chosen,train_rewards_rejected")
+    for checkpoint in jobs.checkpoints.list(job.id):
+        assert checkpoint.metrics.train_loss is not None
+    assert walk.client.models.delete(done.fine_tuned_model).deleted
+
+
+def preferring(job: Any) -> Any:  # noqa: ANN401
+    """The hyperparameters of a job on preferences."""
+    assert job.method.type == "dpo"
+    return job.method.dpo.hyperparameters
+
+
 def walk_states(walk: Walk, file_id: str) -> None:
     """Pause, resume and cancel, and each of them where it cannot be."""
     jobs = walk.client.fine_tuning.jobs
@@ -199,9 +244,15 @@ def walk_refusals(walk: Walk, file_id: str) -> None:
     assert error.param == "training_file"
     error = walk.refused(
         BadRequestError,
-        lambda: jobs.create(model=MODEL, training_file=file_id, method={"type": "dpo"}),
+        lambda: jobs.create(model=MODEL, training_file=file_id, method={"type": "reinforcement"}),
     )
     assert error.param == "method.type"
+    error = walk.refused(
+        BadRequestError,
+        lambda: jobs.create(model=MODEL, training_file=file_id, method={"type": "dpo"}),
+    )
+    assert (error.param, error.code) == ("training_file", "invalid_training_file")
+    assert "is not using 'supervised' as the training method (provided method=dpo)" in error.message
 
 
 def walk_models(walk: Walk, model: str) -> None:
@@ -308,6 +359,7 @@ def main() -> None:
     other_id = walk_uploads(walk)
     walk_refusals(walk, file_id)
     model = walk_jobs(walk, file_id, other_id)
+    walk_preferences(walk)
     walk_states(walk, other_id)
     walk_models(walk, model)
     walk_chat(walk, MODEL)

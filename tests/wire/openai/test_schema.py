@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 from tests.dialects.world import World, make_world
 from tests.store.values import GOOD, OURS, claimed, saved, steps
 from tests.wire.shapes import checker, shapes_beside
+from tunery.core.files import Format
 from tunery.core.progress import Failed
 
 SCHEMA = shapes_beside(__file__)
@@ -69,6 +70,11 @@ def test_a_job_in_every_state(http: TestClient, world: World) -> None:
     ]
     for one in seen:
         check("job", one)
+    preferring = {"type": "dpo", "dpo": {"hyperparameters": {"beta": 0.5}}}
+    preferences = world.file(format=Format.PREFERENCE)
+    job_on_pairs = created(http, world, training_file=preferences, method=preferring)
+    assert job_on_pairs["method"]["type"] == "dpo"
+    check("job", job_on_pairs)
     check("job_page", http.get(JOBS).json())
     for kind in ("event", "checkpoint"):
         page = http.get(f"{path}/{kind}s").json()

@@ -1,9 +1,10 @@
 """OpenAI's words for jobs, events and checkpoints, and back. Pure functions, nothing else."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -12,7 +13,7 @@ from tunery.core.events import Checkpoint, Event
 from tunery.core.hyperparameters import Hyperparameters
 from tunery.core.job import FineTuningJob, JobStatus, NewJob
 from tunery.core.lora import LoraConfig
-from tunery.core.method import Subject, Supervised
+from tunery.core.method import Method, Preference, Subject, Supervised
 from tunery.dialects.openai.fine_tuning import schemas
 from tunery.service.jobs import DryRun
 
@@ -81,9 +82,7 @@ def to_wire(
         error=job.error,
         hyperparameters=hyperparameters,
         seed=job.seed,
-        method=schemas.MethodObject(
-            supervised=schemas.SupervisedSettings(hyperparameters=hyperparameters)
-        ),
+        method=_method_to_wire(job, hyperparameters),
         metadata=job.metadata,
         user_provided_suffix=job.suffix,
         x_tunery=_own(job),
@@ -117,6 +116,14 @@ def checkpoint_to_wire(checkpoint: Checkpoint) -> schemas.CheckpointObject:
             train_mean_token_accuracy=metrics.train_mean_token_accuracy,
             full_valid_loss=metrics.full_valid_loss,
             full_valid_mean_token_accuracy=metrics.full_valid_mean_token_accuracy,
+            train_rewards_chosen=metrics.train_rewards_chosen,
+            train_rewards_rejected=metrics.train_rewards_rejected,
+            train_rewards_margins=metrics.train_rewards_margins,
+            train_rewards_accuracies=metrics.train_rewards_accuracies,
+            full_valid_rewards_chosen=metrics.full_valid_rewards_chosen,
+            full_valid_rewards_rejected=metrics.full_valid_rewards_rejected,
+            full_valid_rewards_margins=metrics.full_valid_rewards_margins,
+            full_valid_rewards_accuracies=metrics.full_valid_rewards_accuracies,
         ),
     )
 
@@ -153,34 +160,54 @@ def _refuse_unknown(own: schemas.XTunery) -> None:
         )
 
 
-def _method(body: schemas.CreateJob, own: schemas.XTunery) -> Supervised:
+def _method(body: schemas.CreateJob, own: schemas.XTunery) -> Method:
     """The method, with the hyperparameters where they stand; `method` goes before the old place."""
-    asked, place = body.hyperparameters, "hyperparameters"
-    if body.method is not None:
-        if body.method.type != "supervised":
+    method = body.method or schemas.MethodBody(type="supervised")
+    old = body.hyperparameters
+    match method.type:
+        case "supervised":
+            asked = None if method.supervised is None else method.supervised.hyperparameters
+            with _placed("hyperparameters" if asked is None else _place(method)):
+                return Supervised(hyperparameters=_asked(asked or old, own))
+        case "dpo":
+            preferring = None if method.dpo is None else method.dpo.hyperparameters
+            beta = None if preferring is None else preferring.beta
+            with _placed("hyperparameters" if preferring is None else _place(method)):
+                hyperparameters = _asked(preferring or old, own)
+                return Preference(hyperparameters=hyperparameters, beta=_known(beta, "auto"))
+        case "reinforcement":
             raise Unsupported(
-                f"method.type {body.method.type!r} is not there yet; this server trains "
-                "'supervised' jobs.",
+                "method.type 'reinforcement' is not there yet; this server trains 'supervised' and "
+                "'dpo' jobs.",
                 param="method.type",
             )
-        supervised = body.method.supervised
-        if supervised is not None and supervised.hyperparameters is not None:
-            asked, place = supervised.hyperparameters, "method.supervised.hyperparameters"
+
+
+def _asked(asked: schemas.HyperparametersBody | None, own: schemas.XTunery) -> Hyperparameters:
     asked = asked or schemas.HyperparametersBody()
+    return Hyperparameters(
+        n_epochs=_known(asked.n_epochs, "auto"),
+        batch_size=_known(asked.batch_size, "auto"),
+        learning_rate_multiplier=_known(asked.learning_rate_multiplier, "auto"),
+        learning_rate=_known(own.learning_rate, "auto"),
+        warmup_ratio=_known(own.warmup_ratio, "auto"),
+        weight_decay=_known(own.weight_decay, "auto"),
+    )
+
+
+def _place(method: schemas.MethodBody) -> str:
+    return f"method.{method.type}.hyperparameters"
+
+
+@contextmanager
+def _placed(place: str) -> Iterator[None]:
+    """Say of a value that is refused inside where it stands in the request."""
     try:
-        hyperparameters = Hyperparameters(
-            n_epochs=_known(asked.n_epochs, "auto"),
-            batch_size=_known(asked.batch_size, "auto"),
-            learning_rate_multiplier=_known(asked.learning_rate_multiplier, "auto"),
-            learning_rate=_known(own.learning_rate, "auto"),
-            warmup_ratio=_known(own.warmup_ratio, "auto"),
-            weight_decay=_known(own.weight_decay, "auto"),
-        )
+        yield
     except InvalidValue as error:
         if error.param in schemas.X_TUNERY_KEYS:
             raise
         raise InvalidValue(error.message, param=f"{place}.{error.param}") from error
-    return Supervised(hyperparameters=hyperparameters)
 
 
 def _lora(own: schemas.XTunery) -> LoraConfig:
@@ -207,6 +234,26 @@ def _hyperparameters(job: FineTuningJob) -> schemas.Hyperparameters:
     )
 
 
+def _method_to_wire(
+    job: FineTuningJob, hyperparameters: schemas.Hyperparameters
+) -> schemas.MethodObject:
+    """The method; OpenAI has no word for learning from pictures."""
+    beta = _beta(job)
+    if beta is msgspec.UNSET:
+        settings = schemas.SupervisedSettings(hyperparameters=hyperparameters)
+        return schemas.MethodObject(type="supervised", supervised=settings)
+    preferring = schemas.DpoHyperparameters(**msgspec.structs.asdict(hyperparameters), beta=beta)
+    return schemas.MethodObject(type="dpo", dpo=schemas.DpoSettings(hyperparameters=preferring))
+
+
+def _beta(job: FineTuningJob) -> float | Literal["auto"] | msgspec.UnsetType:
+    """What the job runs with, or what was asked; unset where its method has none."""
+    if not isinstance(job.method, Preference):
+        return msgspec.UNSET
+    resolved = None if job.resolved is None else job.resolved.beta
+    return job.method.beta if resolved is None else resolved
+
+
 def _own(job: FineTuningJob) -> schemas.JobXTunery:
     known = job.resolved or job.method.hyperparameters
     return schemas.JobXTunery(
@@ -224,6 +271,7 @@ def _own(job: FineTuningJob) -> schemas.JobXTunery:
         overlong=job.overlong,
         requested_model=job.requested_model,
         evaluation=_evaluation(job),
+        beta=_beta(job),
         subject=job.method if isinstance(job.method, Subject) else msgspec.UNSET,
     )
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, model_validator
 
 from tunery.core.job import JobError, Overlong
 from tunery.core.method import Subject
@@ -79,11 +79,31 @@ class SupervisedBody(BaseModel):
     hyperparameters: HyperparametersBody | None = None
 
 
+class DpoHyperparametersBody(HyperparametersBody):
+    """What may be asked of a run on preferences."""
+
+    beta: NumberOrAuto = None
+
+
+class DpoBody(BaseModel):
+    """The settings of direct preference optimization."""
+
+    hyperparameters: DpoHyperparametersBody | None = None
+
+
 class MethodBody(BaseModel):
     """How to learn. Settings of another method than `type` may stand beside it and are not read."""
 
     type: Literal["supervised", "dpo", "reinforcement"]
     supervised: SupervisedBody | None = None
+    dpo: DpoBody | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_other_methods(cls, value: Any) -> Any:  # noqa: ANN401
+        if not isinstance(value, dict):
+            return value
+        return {name: value[name] for name in value if name in ("type", value.get("type"))}
 
 
 class XTunery(BaseModel):
@@ -126,17 +146,30 @@ class Hyperparameters(msgspec.Struct, frozen=True, kw_only=True):
     n_epochs: int | Literal["auto"]
 
 
+class DpoHyperparameters(Hyperparameters, frozen=True, kw_only=True):
+    """The same of a run on preferences."""
+
+    beta: float | Literal["auto"]
+
+
 class SupervisedSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What the supervised method runs with."""
 
     hyperparameters: Hyperparameters
 
 
+class DpoSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What direct preference optimization runs with."""
+
+    hyperparameters: DpoHyperparameters
+
+
 class MethodObject(msgspec.Struct, frozen=True, kw_only=True):
     """The method, its defaults filled in."""
 
-    type: Literal["supervised"] = "supervised"
-    supervised: SupervisedSettings
+    type: Literal["supervised", "dpo"]
+    supervised: SupervisedSettings | msgspec.UnsetType = msgspec.UNSET
+    dpo: DpoSettings | msgspec.UnsetType = msgspec.UNSET
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,6 +196,8 @@ class JobXTunery(msgspec.Struct, frozen=True, kw_only=True):
     overlong: Overlong
     requested_model: str
     evaluation: Evaluation | msgspec.UnsetType | None
+    beta: float | Literal["auto"] | msgspec.UnsetType = msgspec.UNSET
+    """Of a job on preferences alone."""
     subject: Subject | msgspec.UnsetType = msgspec.UNSET
     """Of a job on pictures alone."""
 
@@ -213,6 +248,14 @@ class CheckpointMetrics(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     train_mean_token_accuracy: float | None = None
     full_valid_loss: float | None = None
     full_valid_mean_token_accuracy: float | None = None
+    train_rewards_chosen: float | None = None
+    train_rewards_rejected: float | None = None
+    train_rewards_margins: float | None = None
+    train_rewards_accuracies: float | None = None
+    full_valid_rewards_chosen: float | None = None
+    full_valid_rewards_rejected: float | None = None
+    full_valid_rewards_margins: float | None = None
+    full_valid_rewards_accuracies: float | None = None
 
 
 class CheckpointObject(msgspec.Struct, frozen=True, kw_only=True):
