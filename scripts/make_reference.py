@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from scripts.reference import api, commands, settings
 from tunery.app import create_app
 from tunery.cli.__main__ import app as command_line
+from tunery.dialects import NOTICES
 from tunery.settings import Settings
 from tunery.wiring import build
 
@@ -34,7 +35,7 @@ def pages() -> Mapping[str, str]:
 def application() -> Iterator[FastAPI]:
     """The application as it would be served, over an empty home."""
     with tempfile.TemporaryDirectory() as home:
-        wired = build(Settings(home=Path(home), database_url=None))
+        wired = build(Settings(home=Path(home), database_url=None), NOTICES)
         yield create_app(wired)
         wired.store.close()
 
