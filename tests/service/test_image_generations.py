@@ -298,6 +298,22 @@ def test_a_key_is_refused_with_another_call_and_free_in_another_project(place: P
     assert theirs.project_id == "theirs"
 
 
+def test_of_two_calls_that_come_at_once_with_one_key_the_first_holds(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add = place.store.add_image_generation
+
+    def second(generation: ImageGeneration) -> None:
+        add(replace(generation, request_hash=b"other"))
+        add(generation)
+
+    monkeypatch.setattr(place.store, "add_image_generation", second)
+    with pytest.raises(Conflict):
+        place.generations.create(OURS, place.new(), Idempotency(key="k", request_hash=b"a call"))
+
+    assert place.store.n_pending_images("ours") == 1
+
+
 def test_an_image_can_be_opened_once_it_is_ready(place: Place) -> None:
     generation = place.create()
     with pytest.raises(NotFound):
