@@ -136,6 +136,45 @@ def test_too_few_rows_and_rows_for_other_methods_are_said(tunery: CommandLine, d
     assert "reinforcement rows can be uploaded, but are not trained on yet" in ended.out
 
 
+def preferences(n: int) -> bytes:
+    answers = [[{"role": "assistant", "content": word}] for word in ("Good.", "Bad.")]
+    row = {"preferred_output": answers[0], "non_preferred_output": answers[1]}
+    asked = [{"messages": [{"role": "user", "content": f"How is {n}?"}]} for n in range(n)]
+    return b"".join(line({"input": one, **row}) for one in asked)
+
+
+def test_preferences_are_counted_as_pairs(tunery: CommandLine, data: Path) -> None:
+    data.write_bytes(preferences(12))
+    ended = tunery("check", str(data))
+    assert (ended.code, ended.out) == (
+        0,
+        "format      OpenAI preference (DPO) (detected), 12 pairs\n0 errors, 0 warnings\n",
+    )
+
+
+def test_one_job_cannot_learn_from_the_one_and_be_measured_on_the_other(
+    tunery: CommandLine, data: Path
+) -> None:
+    other = data.with_name("validation.jsonl")
+    other.write_bytes(preferences(3))
+    ended = tunery("check", str(data), "--validation", str(other))
+    assert ended.code == 2
+    assert "validation  has preference rows, and the training file chat rows" in ended.out
+
+
+def test_the_built_in_model_counts_both_answers_of_a_pair(tunery: CommandLine, data: Path) -> None:
+    data.write_bytes(preferences(12))
+    ended = tunery("check", str(data), "--model", "tiny-chat", "--json")
+    assert ended.code == 0
+    report = ended.json
+    assert (report["format"], report["n_rows"], report["n_examples"]) == ("preference", 12, 12)
+    assert [text for text, taught in report["rendered"] if taught] == [
+        "Good.<|end|>",
+        "Bad.<|end|>",
+    ]
+    assert report["seconds_per_token"] > 0
+
+
 def test_with_a_model_its_tokens_are_shown(tunery: CommandLine, data: Path, asked: Path) -> None:
     data.write_bytes(ROWS + b"{\n")
     ended = tunery("check", str(data), "-m", "tiny-chat", "--overlong", "drop")

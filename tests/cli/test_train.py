@@ -125,6 +125,33 @@ def test_every_switch_reaches_the_request(
     }
 
 
+def test_preferences_are_learnt_with_a_beta(
+    ready: FakeServer, tunery: CommandLine, data: str
+) -> None:
+    def created(asked: Asked) -> Canned:
+        planned = {**plan(), "x_tunery": {"learning_rate": 0.002, "r": 16, "beta": 0.2}}
+        return Canned(planned if asked.json["x_tunery"].get("dry_run") else job("queued"))
+
+    ready.on(f"POST {JOBS}", created)
+    arguments = "-m tiny-chat --method dpo --beta 0.2 --epochs 2 --yes --detach"
+    ended = tunery("train", data, *arguments.split())
+    assert ended.code == 0
+    assert "beta 0.2" in ended.err
+    assert ready.last(f"POST {JOBS}").json["method"] == {
+        "type": "dpo",
+        "dpo": {"hyperparameters": {"n_epochs": 2, "beta": 0.2}},
+    }
+
+
+def test_beta_without_preferences_is_refused(
+    ready: FakeServer, tunery: CommandLine, data: str
+) -> None:
+    ended = tunery("train", data, "-m", "tiny-chat", "--beta", "0.2")
+    assert ended.code == 2
+    assert "--method dpo" in ended.err
+    assert not ready.asked
+
+
 def test_json_prints_the_job_as_it_ended(ready: FakeServer, tunery: CommandLine) -> None:
     assert tunery("train", FILE_ID, "-m", "tiny-chat", "--json").json == job("succeeded")
 

@@ -1,5 +1,6 @@
 """What README and docs tell people to type is there to be typed."""
 
+import json
 import os
 import re
 import shlex
@@ -111,6 +112,19 @@ def test_python_that_asks_the_server_runs_as_printed(
 ) -> None:
     data = ROOT / "src" / "tunery" / "cli" / "demo_data" / "validation.jsonl"
     shutil.copy(data, tmp_path / "support.jsonl")
+    (tmp_path / "preferences.jsonl").write_text(
+        "".join(
+            json.dumps(
+                {
+                    "input": {"messages": [{"role": "user", "content": f"Where is parcel {n}?"}]},
+                    "preferred_output": [{"role": "assistant", "content": "In Lyon."}],
+                    "non_preferred_output": [{"role": "assistant", "content": "Anywhere."}],
+                }
+            )
+            + "\n"
+            for n in range(12)
+        )
+    )
     ended = _python(["-c", block.code], live, tmp_path)
     assert ended.stdout.strip()
 

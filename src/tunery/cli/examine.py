@@ -20,7 +20,7 @@ from tunery.engines.child import Child, cold
 
 _PIECE_BYTES = 1024**2
 _LOOK_EVERY_S = 1.0
-_TRAINABLE = (Format.CHAT, Format.COMPLETION)
+_TRAINABLE = (Format.CHAT, Format.COMPLETION, Format.PREFERENCE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +118,11 @@ def _more(data: Data, n_examples: int, *, compares: bool) -> list[Problem]:
         found.append(Problem(line=None, field=None, message=message))
     elif data.rows.n_rows and n_examples < FEWEST_EXAMPLES:
         found.append(Problem(line=None, field=None, message=too_few_examples(n_examples)))
+    if data.validation is not None and not _are_alike(data.rows.format, data.validation.format):
+        message = (
+            f"has {data.validation.format} rows, and the training file {data.rows.format} rows"
+        )
+        found.append(Problem(line=None, field=None, message=message, file="validation"))
     if compares and data.validation_path is not None:
         with data.path.open("rb") as training, data.validation_path.open("rb") as validation:
             shared = shared_rows(training, validation)
@@ -126,6 +131,13 @@ def _more(data: Data, n_examples: int, *, compares: bool) -> list[Problem]:
                 Problem(line=None, field=None, message=shared, level="warning", file="validation")
             )
     return found
+
+
+def _are_alike(training: Format | None, validation: Format | None) -> bool:
+    """Whether one job can learn from the one file and be measured on the other."""
+    if training is None or validation is None:
+        return True
+    return (training is Format.PREFERENCE) == (validation is Format.PREFERENCE)
 
 
 def _first(problems: Sequence[Problem]) -> tuple[Problem, ...]:

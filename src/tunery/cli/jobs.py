@@ -112,6 +112,7 @@ def _fields(job: Job) -> list[tuple[str, str | None]]:
         "learning_rate": own.learning_rate,
         "warmup_ratio": own.warmup_ratio,
         "weight_decay": own.weight_decay,
+        "beta": own.beta,
     }
     settings = "  ".join(f"{name} {value}" for name, value in known.items() if value is not None)
     return [

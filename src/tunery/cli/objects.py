@@ -31,6 +31,7 @@ class JobExtras(msgspec.Struct, frozen=True):
     weight_decay: float | str | None = None
     r: int | None = None
     lora_alpha: float | None = None
+    beta: float | str | None = None
 
 
 class Job(msgspec.Struct, frozen=True):

@@ -72,7 +72,9 @@ def _line(console: Console, label: str, text: str) -> None:
 
 
 def _format(report: Preflight, n_with_tools: int) -> str:
-    parts = [f"{_FORMATS.get(report.format, report.format)} (detected)", f"{report.n_rows:,} rows"]
+    rows = "pairs" if report.format == "preference" else "rows"
+    parts = [f"{_FORMATS.get(report.format, report.format)} (detected)"]
+    parts.append(f"{report.n_rows:,} {rows}")
     if n_with_tools:
         parts.append(f"tools in {n_with_tools:,}")
     if report.n_examples != report.n_rows and report.tokens is not None:

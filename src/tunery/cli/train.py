@@ -3,7 +3,7 @@
 import secrets
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -40,6 +40,13 @@ LoraAlpha = Annotated[float | None, typer.Option(help="The scale of the adapter.
 OverlongOption = Annotated[
     Overlong | None, typer.Option(help="What becomes of rows that are too long for the model.")
 ]
+Method = Annotated[
+    Literal["supervised", "dpo"],
+    typer.Option(help="How to learn: from answers, or from pairs of a better and a worse one."),
+]
+Beta = Annotated[
+    float | None, typer.Option(help="With dpo: how firmly to hold to what the job starts from.")
+]
 Engine = Annotated[str | None, typer.Option(help="Who carries the job out.")]
 Metadata = Annotated[
     list[str] | None, typer.Option(metavar="KEY=VALUE", help="A note; may be repeated.")
@@ -54,6 +61,8 @@ def train(
     validation: Validation = None,
     suffix: Suffix = None,
     seed: Seed = None,
+    method: Method = "supervised",
+    beta: Beta = None,
     epochs: Epochs = None,
     batch_size: BatchSize = None,
     learning_rate: LearningRate = None,
@@ -71,8 +80,17 @@ def train(
 
     What is left unsaid is chosen by the server and shown before the job starts.
     """
+    if beta is not None and method != "dpo":
+        raise Failure(
+            "--beta is for learning from preferences.",
+            next_step="Add --method dpo, or leave --beta out.",
+            code=ExitCode.BAD_INPUT,
+        )
     asked = _given(
-        n_epochs=epochs, batch_size=batch_size, learning_rate_multiplier=learning_rate_multiplier
+        n_epochs=epochs,
+        batch_size=batch_size,
+        learning_rate_multiplier=learning_rate_multiplier,
+        beta=beta,
     )
     own = _given(engine=engine, overlong=overlong, r=r, lora_alpha=lora_alpha)
     wanted = _given(
@@ -80,7 +98,7 @@ def train(
         suffix=suffix,
         seed=seed,
         metadata=_pairs(metadata or []) or None,
-        method={"type": "supervised", "supervised": {"hyperparameters": asked}},
+        method={"type": method, method: {"hyperparameters": asked}},
         x_tunery=own | _given(learning_rate=learning_rate),
     )
     with connect() as client:
