@@ -37,15 +37,15 @@ class Lora:
 
 
 def adapted_layers(transformer: FluxTransformer2DModel) -> dict[str, nn.Linear]:
-    """The linear layers of the blocks by name: attention and MLP.
+    """All linear layers of the blocks by name: attention, MLP and modulation.
 
-    Those that make shifts and gates of the time and the pooled prompt are left out, as in
-    diffusers' recipe for FLUX.
+    The last make shifts and gates of the time and the pooled prompt. diffusers' recipe for FLUX
+    leaves them out; with them, a new word is told from others much sooner.
     """
     return {
         name: module
         for name, module in transformer.named_modules()
-        if isinstance(module, nn.Linear) and name.startswith(_BLOCKS) and ".norm" not in name
+        if isinstance(module, nn.Linear) and name.startswith(_BLOCKS)
     }
 
 

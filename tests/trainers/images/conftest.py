@@ -122,6 +122,7 @@ def changed(request_: RunRequest) -> Changed:
     """The request with some fields changed, its own or those of its subject."""
 
     def change(**fields: object) -> RunRequest:
+        assert request_.subject is not None
         of_subject = set(SubjectRequest.__struct_fields__) & set(fields)
         subject = msgspec.structs.replace(
             request_.subject, **{name: fields.pop(name) for name in of_subject}

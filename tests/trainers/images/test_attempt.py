@@ -35,6 +35,7 @@ from tunery.core.progress import (
     Sampled,
 )
 from tunery.modeling.flux_lora import WEIGHTS
+from tunery.trainers import memory
 from tunery.trainers.images import attempt
 from tunery.trainers.images.attempt import carry_out
 
@@ -270,6 +271,14 @@ def test_a_set_without_pictures_fails_in_clear_words(changed: Changed, blobs: Pa
     [failed] = run(changed())
     assert isinstance(failed, Failed)
     assert "There are no pictures to learn from" in failed.message
+
+
+def test_little_memory_is_made_do_with(changed: Changed, monkeypatch: pytest.MonkeyPatch) -> None:
+    plenty = run(changed())
+    monkeypatch.setattr(memory, "available_bytes", lambda device: 1_000_000)
+    little = run(changed(folder=f"{FOLDER}/2"))
+    for ours, theirs in zip(losses(little), losses(plenty), strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-4)
 
 
 def test_a_full_tuning_says_how_much_of_it_the_adapter_holds(changed: Changed) -> None:

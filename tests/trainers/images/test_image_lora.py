@@ -107,11 +107,13 @@ def recipe(
     scale = pipeline.vae_scale_factor
     found = FluxPipeline._unpack_latents(found, height * scale, width * scale, scale)
     target = noise - latents
-    return ((found.float() - target.float()) ** 2).reshape(n, -1).mean(1).mean()
+    loss: torch.Tensor = ((found.float() - target.float()) ** 2).reshape(n, -1).mean(1).mean()
+    return loss
 
 
 def unpacked(pipeline: FluxPipeline, packed: torch.Tensor) -> torch.Tensor:
-    return FluxPipeline._unpack_latents(packed, 32, 32, pipeline.vae_scale_factor)
+    found: torch.Tensor = FluxPipeline._unpack_latents(packed, 32, 32, pipeline.vae_scale_factor)
+    return found
 
 
 @pytest.mark.parametrize("base", ["tiny-image", "as FLUX.1-dev"])
@@ -152,7 +154,7 @@ def test_a_step_without_keeping_is_that_of_diffusers_own_recipe(
     theirs = recipe(
         pipeline, unpacked(pipeline, latents), unpacked(pipeline, noise), u, ours.prompts, 1.0
     )
-    theirs.backward()  # type: ignore[no-untyped-call]
+    theirs.backward()
     assert loss == pytest.approx(float(theirs.detach()), rel=1e-5)
     assert set(found) == set(parameters)
     for name, parameter in parameters.items():
@@ -175,6 +177,12 @@ def test_times_are_logit_normal(tiny: FluxPipeline) -> None:
     logits = torch.logit(found.times)
     assert float(logits.mean()) == pytest.approx(0, abs=0.06)
     assert float(logits.std()) == pytest.approx(1, abs=0.04)
+
+
+def test_the_times_of_a_step_are_spread_evenly_over_what_is_likely(tiny: FluxPipeline) -> None:
+    found = lesson(shelf_of(tiny, known=False), [0] * 4, generator(7, 1))
+    quartiles = torch.sigmoid(torch.tensor([-0.67449, 0.0, 0.67449]))
+    assert torch.bucketize(found.times.sort().values, quartiles).tolist() == [0, 1, 2, 3]
 
 
 def test_what_is_known_comes_in_the_same_pass_and_counts_as_a_whole(tiny: FluxPipeline) -> None:
@@ -224,6 +232,17 @@ def test_micro_batches_do_not_change_the_gradient(rows: int, tiny: FluxPipeline)
     whole, expected = gradients(parameters, taught, 64)
     loss, found = gradients(parameters, taught, rows)
     assert loss == pytest.approx(whole, rel=1e-5)
+    for name, gradient_ in expected.items():
+        torch.testing.assert_close(found[name], gradient_, rtol=1e-4, atol=1e-6)
+
+
+def test_computing_activations_twice_does_not_change_the_gradient(tiny: FluxPipeline) -> None:
+    shelf = shelf_of(tiny, known=True)
+    parameters = shaken(AdapterWeights(tiny.transformer, r=4, lora_alpha=4, seed=0))
+    taught = lesson(shelf, [0, 1, 2, 3], generator(1))
+    _, expected = gradients(parameters, taught, 64)
+    tiny.transformer.enable_gradient_checkpointing()
+    _, found = gradients(parameters, taught, 64)
     for name, gradient_ in expected.items():
         torch.testing.assert_close(found[name], gradient_, rtol=1e-4, atol=1e-6)
 

@@ -43,9 +43,12 @@ def shaken(pipeline: FluxPipeline, weights: Weights) -> Weights:
 
 def test_all_linear_layers_of_the_blocks_are_adapted() -> None:
     names = set(adapted_layers(tiny().transformer))
-    assert len(names) == 2 * 12 + 4 * 5
+    assert len(names) == 2 * 14 + 4 * 6
     assert {"transformer_blocks.0.attn.add_q_proj", "transformer_blocks.1.ff_context.net.2"} < names
-    assert {"single_transformer_blocks.3.proj_mlp", "single_transformer_blocks.3.attn.to_v"} < names
+    assert {
+        "single_transformer_blocks.3.proj_mlp",
+        "single_transformer_blocks.3.norm.linear",
+    } < names
 
 
 def test_an_adapter_changes_nothing_before_the_first_step() -> None:
@@ -78,7 +81,7 @@ def test_a_saved_adapter_draws_through_diffusers_what_it_draws_here(
     shaken(pipeline, weights)
     save_lora(weights.lora()[0], tmp_path)
     expected, before = drawn(pipeline), drawn(base)
-    assert (expected - before).abs().max() > 0.05
+    assert (expected - before).abs().max() > 0.02
     base.load_lora_weights(tmp_path)
     torch.testing.assert_close(drawn(base), expected, rtol=0, atol=1e-5)
 

@@ -187,7 +187,7 @@ def _backward(lesson: Lesson) -> float:
 
 def _of_pictures(shelf: Shelf, rows: Tensor, random: torch.Generator) -> Lesson:
     flow, n = shelf.flow, len(rows)
-    times = flow.shifted(torch.sigmoid(torch.randn(n, generator=random))).to(flow.device)
+    times = flow.shifted(_logit_normal(n, random)).to(flow.device)
     noise = torch.randn(n, *flow.shape, generator=random).to(flow.device)
     latents = shelf.latents[rows]
     part = times[:, None, None]
@@ -201,6 +201,15 @@ def _of_pictures(shelf: Shelf, rows: Tensor, random: torch.Generator) -> Lesson:
         weights=torch.full((n,), 1 / n, device=flow.device),
         n_pictures=n,
     )
+
+
+def _logit_normal(n: int, random: torch.Generator) -> Tensor:
+    """(n,): times whose logits are normal, one from each of `n` equally likely parts.
+
+    Kingma et al. 2021, appendix I.1: the mean over a batch then depends less on chance.
+    """
+    parts = torch.arange(n) + torch.rand(n, generator=random)
+    return torch.sigmoid(torch.special.ndtri((parts / n).clamp(1e-6, 1 - 1e-6)))
 
 
 def _of_known(shelf: Shelf, n: int, random: torch.Generator) -> Lesson:
