@@ -7,7 +7,7 @@ OPENAI_ENVIRONMENTS := $(OPENAI_VERSIONS:%=.venv-openai-%/.installed)
 SCALE_VERSIONS := 0.1.0a62
 SCALE_ENVIRONMENTS := $(SCALE_VERSIONS:%=.venv-scale-gp-%/.installed)
 
-.PHONY: setup demo test test-long check format bench clean
+.PHONY: setup demo demo-image test test-long check format bench clean
 
 setup: .venv/.installed $(OPENAI_ENVIRONMENTS) $(SCALE_ENVIRONMENTS)  ## Make .venv with the package and all that the demo and the tests need.
 
@@ -29,6 +29,9 @@ setup: .venv/.installed $(OPENAI_ENVIRONMENTS) $(SCALE_ENVIRONMENTS)  ## Make .v
 
 demo: .venv/.installed  ## Train a model for real and talk to it.
 	$(BIN)/tunery demo
+
+demo-image: .venv/.installed  ## Teach an image model a shape, and see what it draws.
+	$(BIN)/tunery demo --images
 
 check: .venv/.installed  ## Format, lint, types and import rules.
 	$(BIN)/ruff format --check .

@@ -92,13 +92,18 @@ def a_scene(random: Random, shape: str | None = None) -> Scene:
 
 def drawn(scene: Scene, random: Random) -> np.ndarray:
     """The scene as a picture, (SIDE, SIDE, 3) bytes; no two are quite the same."""
+    return np.asarray(drawn_large(scene, random).resize((SIDE, SIDE), Image.Resampling.BOX))
+
+
+def drawn_large(scene: Scene, random: Random) -> Image.Image:
+    """The same before it is reduced: four times as wide and as high."""
     side = SIDE * _OVERSAMPLING
     ink, paper = (_jittered(colour, random) for colour in (INKS[scene.ink], PAPERS[scene.paper]))
     picture = Image.new("RGB", (side, side), paper)
     radius = random.uniform(*RADII[scene.size]) * _OVERSAMPLING
     centre = _centre(scene.place, side / 2 - radius - _OVERSAMPLING, random)
     _draw(scene.shape, ImageDraw.Draw(picture), centre, radius, ink, paper, random)
-    return np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.BOX))
+    return picture
 
 
 def described(scene: Scene, random: Random, word: str | None = None) -> str:

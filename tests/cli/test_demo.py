@@ -132,15 +132,15 @@ def test_the_demo_teaches_a_model_and_what_it_prints_runs(tmp_path: Path) -> Non
 
 
 @contextlib.contextmanager
-def demo(home: Path, *, until: str) -> Iterator[list[str]]:
+def demo(home: Path, *switches: str, until: str) -> Iterator[list[str]]:
     """A real demo's lines up to the one with `until`; at the end it is ended as by Ctrl-C."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("TUNERY_", "OPENAI_"))}
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "tunery.cli", "demo", "--home", str(home)]
+    command = [sys.executable, "-m", "tunery.cli", "demo", *switches]
     with subprocess.Popen(
-        [*command, "--port", str(port)],
+        [*command, "--home", str(home), "--port", str(port)],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

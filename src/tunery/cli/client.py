@@ -28,7 +28,8 @@ class Client:
         """`url` is the server's root, with or without `/v1`."""
         self.url = url.rstrip("/").removesuffix("/v1")
         self.key = key
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        # The second is where the calls for images look.
+        headers = {"Authorization": f"Bearer {key}", "x-key": key} if key else {}
         # A proxy meant for the outside world does not know this machine.
         self._http = httpx.Client(
             base_url=self.url,

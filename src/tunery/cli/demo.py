@@ -8,12 +8,14 @@ from contextlib import suppress
 from importlib.resources import as_file, files
 from pathlib import Path
 from textwrap import shorten
+from typing import Annotated
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
 from tunery import __version__
+from tunery.cli import picture_demo
 from tunery.cli.client import Client
 from tunery.cli.connection import read_settings
 from tunery.cli.exam import Question, answers, n_right, questions
@@ -32,7 +34,12 @@ _LONGEST_SHOWN = 120
 _SEED = 7
 
 
-def demo(port: PortOption = None, home: HomeOption = None) -> None:
+ImagesOption = Annotated[
+    bool, typer.Option("--images", help="Teach an image model a shape, in place of a chat model.")
+]
+
+
+def demo(port: PortOption = None, home: HomeOption = None, images: ImagesOption = False) -> None:
     """Start a server, train a small model for real, and show what it learnt.
 
     Needs no network, no account and no GPU. The server stays up until Ctrl-C.
@@ -47,7 +54,13 @@ def demo(port: PortOption = None, home: HomeOption = None) -> None:
         soft_wrap=True,
     )
     with local_server(settings) as server, suppress(KeyboardInterrupt):
-        _run(server)
+        screen().print(f"[green]✓[/] server  {server.client.url}")
+        if images:
+            picture_demo.run(server)
+        else:
+            _run(server)
+        if server.process is not None:
+            screen().print("The server stays up; Ctrl-C stops it.")
         server.wait()
     if server.process is None:
         return screen().print("The server that was running before goes on.")
@@ -57,7 +70,6 @@ def demo(port: PortOption = None, home: HomeOption = None) -> None:
 
 def _run(server: LocalServer) -> None:
     client = server.client
-    screen().print(f"[green]✓[/] server  {client.url}")
     model = _train(server)
     held_out = questions(_lines("held_out.jsonl"))
     base_said = answers(client, BASE, held_out)
@@ -65,8 +77,6 @@ def _run(server: LocalServer) -> None:
     _print_answers(held_out, base_said, tuned_said)
     _print_scores(held_out, base_said, tuned_said)
     _print_use(client, model, held_out[0])
-    if server.process is not None:
-        screen().print("The server stays up; Ctrl-C stops it.")
 
 
 def _train(server: LocalServer) -> str:
