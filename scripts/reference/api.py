@@ -12,8 +12,8 @@ _HEAD = """# API
 
 {note}
 
-Every call needs a key (`tnr-sk-…`), but `/livez`, `/readyz`, `/openapi.json` and
-`/api/v1/heartbeat`. Every answer has an `x-request-id`.
+Every call needs a key (`tnr-sk-…`), but `/livez`, `/readyz`, `/openapi.json`,
+`/api/v1/heartbeat` and the signed links to images. Every answer has an `x-request-id`.
 
 - `/v1`, and the same paths without it, for clients of OpenAI and TrueFoundry: the key in
   `Authorization: Bearer`, errors `{{"error": {{"message", "type", "param", "code"}}}}`. What the
@@ -23,6 +23,8 @@ Every call needs a key (`tnr-sk-…`), but `/livez`, `/readyz`, `/openapi.json` 
   list of faults.
 - `/api/v1`, for clients of Dataherald: the key in either place, errors `{{"detail": …}}`, or
   `{{"error_code", "message", "description", "detail"}}` with 400 for what a service refuses.
+- The routes of "BFL" below, for clients of Black Forest Labs: the key in `x-key`, errors
+  `{{"detail": …}}`, a text or a list of faults.
 
 What the answers hold is what the clients of each door know; what is ours lies under `x_tunery`.
 Fields mean what they mean at the vendor, and may be left out or null unless they are required.
