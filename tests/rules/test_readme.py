@@ -90,6 +90,12 @@ def test_every_make_target_exists() -> None:
             assert re.search(f"^{words[1]}:", makefile, re.MULTILINE), words
 
 
+def test_every_script_that_is_run_exists() -> None:
+    run = [words[1] for _, words in commands() if words[0] == "python" and words[1] != "-m"]
+    assert "examples/bfl.py" in run
+    assert [script for script in run if not (ROOT / script).is_file()] == []
+
+
 def test_every_variable_of_ours_is_a_setting() -> None:
     known = {f"TUNERY_{name}".upper() for name in Settings.model_fields}
     known |= {"TUNERY_URL", "TUNERY_API_KEY"}
