@@ -1,6 +1,6 @@
 """What the child generates is what transformers and PEFT would."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,11 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from tests.inference.tiny import CONTEXT, write_model
+from tests.inference.tiny import CONTEXT, write_adapter, write_model
 from tunery.core.errors import InvalidValue, Unsupported
 from tunery.core.generation import GenerationRequest, Piece
 from tunery.inference.shelf import Recent, Shelf
-from tunery.inference.text import generate
+from tunery.inference.text import Reply
 
 # PEFT 0.21 asks transformers 5 by an old name.
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")
@@ -31,7 +31,10 @@ def asked(model: Path, **more: Any) -> GenerationRequest:  # noqa: ANN401
 
 
 def pieces_of(request: GenerationRequest) -> list[Piece]:
-    return [piece for piece in generate(SHELF, request) if piece is not None]
+    reply, pieces = Reply(SHELF, request), []
+    while not reply.over:
+        pieces += reply.take({one.index: one for one in reply.sampler.step()})
+    return pieces
 
 
 def text_of(pieces: Iterable[Piece], index: int = 0) -> str:
@@ -124,6 +127,49 @@ def test_log_probabilities_of_what_a_stop_string_swallowed_are_not_given(model: 
     pieces = pieces_of(asked(model, logprobs=0, stop=(whole[6:10],)))
     said = b"".join(bytes(token.bytes) for piece in pieces for token in piece.logprobs)
     assert said.decode(errors="replace").startswith(text_of(pieces))
+
+
+def test_answers_are_the_same_beside_others_with_other_adapters(
+    model: Path, adapter: Path, tmp_path: Path
+) -> None:
+    other = write_adapter(model, tmp_path / "other", seed=5)
+    requests = [
+        asked(model, adapter=str(adapter), logprobs=1),
+        asked(model, adapter=str(other), temperature=1.0, seed=3, n=2),
+        asked(model, temperature=0.7, seed=4, prompt="Hello there"),
+        asked(model, adapter=str(adapter), stop=(text_of(pieces_of(asked(model)))[6:9],)),
+    ]
+    alone = [pieces_of(request) for request in requests]
+    joint = beside(requests)
+    for index in range(2):
+        assert text_of(joint[1], index) == text_of(alone[1], index)
+    for pieces, expected in zip(joint, alone, strict=True):
+        assert text_of(pieces) == text_of(expected)
+        assert ends_of(pieces) == ends_of(expected)
+        assert pieces[-1].usage == expected[-1].usage
+    assert logprobs_of(joint[0]) == pytest.approx(logprobs_of(alone[0]), abs=1e-4)
+
+
+def logprobs_of(pieces: Iterable[Piece]) -> list[float]:
+    return [token.logprob for piece in pieces for token in piece.logprobs]
+
+
+def beside(requests: Sequence[GenerationRequest]) -> list[list[Piece]]:
+    """All at once, each beginning a step after the one before, and one that hangs up."""
+    replies: list[Reply] = []
+    pieces: list[list[Piece]] = []
+    waiting = list(requests)
+    gone = Reply(SHELF, requests[0])
+    while waiting or not all(reply.over for reply in replies):
+        if waiting:
+            replies.append(Reply(SHELF, waiting.pop(0)))
+            pieces.append([])
+        said = {one.index: one for one in gone.sampler.step()}
+        for reply, come in zip(replies, pieces, strict=True):
+            come += reply.take(said)
+        if len(replies) == 2:
+            gone.close()
+    return pieces
 
 
 def test_raw_text_is_continued_without_a_template(model: Path) -> None:

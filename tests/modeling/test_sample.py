@@ -12,7 +12,8 @@ from tunery.core.errors import InvalidValue
 from tunery.core.lora import LoraConfig
 from tunery.modeling.adapter import Adapter
 from tunery.modeling.base import Base
-from tunery.modeling.sample import Ask, Token, sample
+from tunery.modeling.choosing import Ask, Token
+from tunery.modeling.sample import sample
 from tunery.modeling.stream import Span
 
 NAMES = ["llama", "gemma2", "gemma3", "mistral", "neox", "phi", "qwen3moe", "mamba", "lfm2"]

@@ -15,7 +15,7 @@ def main() -> None:
     # Only now, with the reader at work: torch takes seconds, and the server may go meanwhile.
     from tunery.inference.scales import Scales
     from tunery.inference.shelf import Shelf
-    from tunery.inference.text import generate
+    from tunery.inference.text import Reply
     from tunery.inference.turns import Turns
 
     def say(answer: Answer) -> None:
@@ -23,7 +23,7 @@ def main() -> None:
         output.flush()
 
     shelf = Shelf()
-    Turns(lambda request: generate(shelf, request), Scales().measure, say).serve(commands)
+    Turns(lambda request: Reply(shelf, request), Scales().measure, say).serve(commands)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from tunery.modeling.adapter import Adapter, load_adapter
 from tunery.modeling.base import Base
 from tunery.modeling.chat import Chat
 from tunery.modeling.load import load_model
+from tunery.modeling.samplers import Sampler, sampler_for
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
@@ -49,6 +50,7 @@ class Speaker:
     """A base model ready to speak, through any of its adapters."""
 
     base: Base
+    sampler: Sampler
     chat: Chat
     stop_ids: frozenset[int]
     adapters: Recent[str, Adapter]
@@ -80,7 +82,13 @@ class Shelf:
 def _load(location: str) -> Speaker:
     loaded = load_model(location)
     base, chat = Base(loaded.model), Chat(loaded.tokenizer)
-    return Speaker(base=base, chat=chat, stop_ids=_stop_ids(base, chat), adapters=Recent(_ADAPTERS))
+    return Speaker(
+        base=base,
+        sampler=sampler_for(base),
+        chat=chat,
+        stop_ids=_stop_ids(base, chat),
+        adapters=Recent(_ADAPTERS),
+    )
 
 
 def _stop_ids(base: Base, chat: Chat) -> frozenset[int]:

@@ -1,7 +1,7 @@
 """Text from a base model and an adapter, a token of each answer at a time."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from tunery.inference.detokenize import Detokenizer, token_bytes
 from tunery.inference.shelf import Shelf, Speaker
 from tunery.inference.stops import StopStrings
 from tunery.modeling.chat import Chat, Message, Tool
-from tunery.modeling.sample import Ask, Token, sample
+from tunery.modeling.choosing import Ask, Broken, Token
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -23,42 +23,69 @@ _COLDEST = 1e-4
 """Below this, logits over the temperature may overflow, and the likeliest token is certain."""
 
 
-def generate(shelf: Shelf, request: GenerationRequest) -> Iterator[Piece | None]:
-    """The answers to `request`: a piece for every token, or None where it shows nothing yet.
+class Reply:
+    """The answers to one request while they come; they are sampled beside those to others.
 
-    Raises:
-        InvalidValue: the prompt leaves no room in the context, or the model is not there.
-        Unsupported: the model cannot be used here, or has no chat template.
+    Attributes:
+        sampler: where tokens come from; the sequences are in it already.
     """
-    speaker = shelf.speaker(request.location)
-    asks = _asks(speaker, request)
-    answers = [_Answer(speaker, request) for _ in asks]
-    n_open, n_written = len(answers), 0
-    for token in sample(speaker.base, asks):
-        answer = answers[token.index]
-        if answer.over:  # it met a stop string, and the batch goes on for the others
-            continue
+
+    def __init__(self, shelf: Shelf, request: GenerationRequest) -> None:
+        """Begin to answer `request`.
+
+        Raises:
+            InvalidValue: the prompt leaves no room in the context, or the model is not there.
+            Unsupported: the model cannot be used here, or has no chat template.
+        """
+        speaker = shelf.speaker(request.location)
+        asks = _asks(speaker, request)
+        self._n_prompt, self._n_written = len(asks[0].prompt), 0
+        self._answers = [_Answer(speaker, request) for _ in asks]
+        self.sampler = speaker.sampler
+        self._open = {at: index for index, at in enumerate(self.sampler.join(asks))}
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will come."""
+        return not self._open
+
+    def take(self, said: Mapping[int, Token | Broken]) -> list[Piece]:
+        """What the sampler's last step, by its own indices, lets be shown of the answers.
+
+        Raises:
+            Exception: the sampler could not go on; whatever it failed with.
+        """
+        pieces = []
+        for at, index in tuple(self._open.items()):
+            token = said.get(at)
+            if isinstance(token, Broken):
+                raise token.error
+            if token is not None and (piece := self._piece(at, index, token)) is not None:
+                pieces.append(piece)
+        return pieces
+
+    def close(self) -> None:
+        """Nobody waits for the rest."""
+        for at in self._open:
+            self.sampler.leave(at)
+        self._open.clear()
+
+    def _piece(self, at: int, index: int, token: Token) -> Piece | None:
+        answer = self._answers[index]
         text, logprobs = answer.take(token)
-        n_written += 1
-        n_open -= answer.over
-        usage = None if n_open else (len(asks[0].prompt), n_written)
-        yield _piece(token.index, answer, text, logprobs, usage)
-        if not n_open:
-            return
-
-
-def _piece(
-    index: int,
-    answer: "_Answer",
-    text: str,
-    logprobs: list[TokenLogprob],
-    usage: tuple[int, int] | None,
-) -> Piece | None:
-    if not (text or logprobs or answer.over):
-        return None
-    return Piece(
-        index=index, text=text, logprobs=logprobs, finish_reason=answer.finish_reason, usage=usage
-    )
+        self._n_written += 1
+        if answer.over:
+            self.sampler.leave(at)  # a stop string was met, of which the sampler knows nothing
+            del self._open[at]
+        if not (text or logprobs or answer.over):
+            return None
+        return Piece(
+            index=index,
+            text=text,
+            logprobs=logprobs,
+            finish_reason=answer.finish_reason,
+            usage=(self._n_prompt, self._n_written) if self.over else None,
+        )
 
 
 def _asks(speaker: Speaker, request: GenerationRequest) -> list[Ask]:

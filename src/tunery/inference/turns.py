@@ -1,9 +1,9 @@
-"""Several requests at once, each a token further in its turn."""
+"""Several requests at once; those on one base share its steps."""
 
 import queue
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from typing import NoReturn
+from collections.abc import Callable, Mapping, Sequence
+from typing import NoReturn, Protocol
 
 from tunery.core.generation import GenerationRequest, Measured, Piece
 from tunery.inference.protocol import (
@@ -12,16 +12,36 @@ from tunery.inference.protocol import (
     Command,
     Counted,
     Measure,
-    Refused,
     Said,
     Stop,
     failure,
 )
+from tunery.modeling.choosing import Broken, Token
+from tunery.modeling.samplers import Sampler
 
 _AT_ONCE = 16
-"""So many requests hold memory at the same time; the others wait."""
+"""So many requests are under way at the same time; the others wait."""
 
-Generate = Callable[[GenerationRequest], Iterator[Piece | None]]
+
+class Reply(Protocol):
+    """The answers to one request while they come."""
+
+    @property
+    def sampler(self) -> Sampler:
+        """Where its tokens come from."""
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will come."""
+
+    def take(self, said: Mapping[int, Token | Broken]) -> list[Piece]:
+        """What a step of the sampler lets be shown."""
+
+    def close(self) -> None:
+        """Nobody waits for the rest."""
+
+
+BeginReply = Callable[[GenerationRequest], Reply]
 MeasureTexts = Callable[[str, Sequence[str]], Measured]
 
 
@@ -29,14 +49,14 @@ class Turns:
     """Takes commands in, says answers, and lets nobody wait for a long answer to end."""
 
     def __init__(
-        self, generate: Generate, measure: MeasureTexts, say: Callable[[Answer], None]
+        self, begin: BeginReply, measure: MeasureTexts, say: Callable[[Answer], None]
     ) -> None:
-        """`generate` advances by a token each time it is asked; `measure` is quick."""
-        self._generate = generate
+        """`begin` and `measure` are quick."""
+        self._begin = begin
         self._measure = measure
         self._say = say
         self._waiting: deque[Begin] = deque()
-        self._active: dict[int, Iterator[Piece | None]] = {}
+        self._active: dict[int, Reply] = {}
 
     def serve(self, commands: "queue.SimpleQueue[Command]") -> NoReturn:
         """Work for ever; blocks only while there is nothing to do."""
@@ -55,35 +75,47 @@ class Turns:
             case Measure():
                 self._say(self._counted(command))
             case Stop():
-                self._active.pop(command.number, None)
-                kept = (one for one in self._waiting if one.number != command.number)
-                self._waiting = deque(kept)
+                self._stop(command.number)
 
     def round(self) -> None:
-        """Every active request a token further."""
+        """Every active request a token further: a step of each base that is asked."""
         while self._waiting and len(self._active) < _AT_ONCE:
-            begin = self._waiting.popleft()
-            self._active[begin.number] = self._generate(begin.request)
-        for number, pieces in list(self._active.items()):
-            answer = _step(number, pieces)
-            if answer is not None:
-                self._say(answer)
-            if isinstance(answer, Refused) or (isinstance(answer, Said) and answer.last):
-                del self._active[number]
+            self._admit(self._waiting.popleft())
+        for sampler in {
+            id(reply.sampler): reply.sampler for reply in self._active.values()
+        }.values():
+            said = {one.index: one for one in sampler.step()}
+            for number, reply in list(self._active.items()):
+                if reply.sampler is sampler:
+                    self._hear(number, reply, said)
+
+    def _admit(self, begin: Begin) -> None:
+        try:
+            self._active[begin.number] = self._begin(begin.request)
+        except Exception as error:  # one request that fails must not end the others
+            self._say(failure(begin.number, error))
+
+    def _hear(self, number: int, reply: Reply, said: Mapping[int, Token | Broken]) -> None:
+        """Say what came of one request."""
+        try:
+            pieces = reply.take(said)
+        except Exception as error:
+            self._stop(number)
+            self._say(failure(number, error))
+            return
+        if pieces or reply.over:
+            self._say(Said(number, pieces, last=reply.over))
+        if reply.over:
+            del self._active[number]
+
+    def _stop(self, number: int) -> None:
+        """Let go of a request, wherever it is."""
+        if number in self._active:
+            self._active.pop(number).close()
+        self._waiting = deque(one for one in self._waiting if one.number != number)
 
     def _counted(self, command: Measure) -> Answer:
         try:
             return Counted(command.number, self._measure(command.location, command.texts))
         except Exception as error:
             return failure(command.number, error)
-
-
-def _step(number: int, pieces: Iterator[Piece | None]) -> Answer | None:
-    """The next word on one request; None where there is nothing to say yet."""
-    try:
-        piece = next(pieces)
-    except StopIteration:
-        return Said(number, last=True)
-    except Exception as error:  # one request that fails must not end the others
-        return failure(number, error)
-    return None if piece is None else Said(number, [piece])

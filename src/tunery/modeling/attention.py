@@ -76,9 +76,7 @@ def segment_attention(
             raise NotPackable(f"attention with {name}")
     if attention_mask is not None:
         raise NotPackable("attention with a mask of the model's own")
-    stream = _flight_of(module).stream
-    if stream is None:
-        raise RuntimeError("segment attention outside a stream")
+    flight = _flight_of(module)
     manner = Manner(
         scale=scaling if scaling is not None else query.shape[-1] ** -0.5,
         window=sliding_window,
@@ -86,7 +84,12 @@ def segment_attention(
         sinks=s_aux,
     )
     q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))
-    attend = fused if _is_long(stream) and _is_plain(manner) else by_products
+    if flight.reading is not None:
+        return flight.reading.attention(module, q, k, v, manner)[None], None
+    stream = flight.stream
+    if stream is None:
+        raise RuntimeError("segment attention outside a stream")
+    attend = fused if _is_long(stream) and is_plain(manner) else by_products
     return attend(q, k, v, stream, manner)[None], None
 
 
@@ -100,7 +103,8 @@ def _is_long(stream: Stream) -> bool:
     return stream.device.type != "cpu" or longest >= _LONG_ON_CPU
 
 
-def _is_plain(manner: Manner) -> bool:
+def is_plain(manner: Manner) -> bool:
+    """Whether torch's fused attention can do it."""
     return manner.cap is None and manner.sinks is None
 
 
@@ -219,14 +223,15 @@ def _weights(
     else:
         bend = torch.bmm(q, k.transpose(1, 2)).mul_(manner.scale / manner.cap).tanh_()
         scores = (bend * manner.cap).add_(mask)
-    p = _softmax(scores, manner.sinks, count, fold)
+    p = softmax(scores, manner.sinks, count, fold)
     if group.padded:
         heads = q.shape[0] // count * fold
         p.view(count, heads, longest, longest).mul_(group.real.to(p.dtype)[:, None, :, None])
     return p, bend
 
 
-def _softmax(scores: Tensor, sinks: Tensor | None, count: int, fold: int) -> Tensor:
+def softmax(scores: Tensor, sinks: Tensor | None, count: int, fold: int) -> Tensor:
+    """Weights from `(B * K, R * M, M)` scores; `B` is `count`, `R` is `fold`; sinks take some."""
     if sinks is None:
         return torch.softmax(scores, -1, dtype=torch.float32).to(scores.dtype)
     n, rows, _ = scores.shape

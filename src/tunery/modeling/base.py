@@ -18,6 +18,8 @@ from tunery.modeling.head import next_token_nats
 from tunery.modeling.linears import Flight, adopt
 from tunery.modeling.load import context_of
 from tunery.modeling.passes import replace_passes
+from tunery.modeling.reading import Reading
+from tunery.modeling.stacks import Stack
 from tunery.modeling.stream import Segment, Span, Stream
 
 _log = logging.getLogger(__name__)
@@ -194,6 +196,24 @@ class Base:
             yield
         finally:
             self._flight.land()
+
+    @torch.no_grad()
+    def next_logits(self, reading: Reading, stack: Stack | None = None) -> Tensor:
+        """`(S, V)` logits, fp32, after each portion of `reading`, which is remembered then."""
+        self._attend(attention.SEGMENTS)
+        flight = self._flight
+        flight.spans, flight.reading, flight.stack = reading.spans, reading, stack
+        try:
+            logits: Tensor = self.model(
+                input_ids=reading.ids,
+                position_ids=reading.positions,
+                use_cache=False,
+                logits_to_keep=reading.ends,
+            ).logits
+        finally:
+            flight.land()
+        reading.note()
+        return logits[0].float()
 
     def _attend(self, name: str) -> None:
         if name != self._attention:

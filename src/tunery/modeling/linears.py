@@ -24,6 +24,8 @@ from transformers import PreTrainedModel
 from tunery.modeling.autograd import Context
 
 if TYPE_CHECKING:
+    from tunery.modeling.reading import Reading
+    from tunery.modeling.stacks import Stack
     from tunery.modeling.stream import Span, Stream
 
 _log = logging.getLogger(__name__)
@@ -44,18 +46,22 @@ class Flight:
     Attributes:
         spans: whose rows are whose; `None` between passes, when places are plain linears.
         stream: the packed stream, where attention works on one.
+        reading: or what attention reads on from, where earlier tokens are remembered.
+        stack: the adapters of `spans` side by side, where each has a few rows only.
         products: each family's last input and what came of it, for its next member.
         anchor: makes autograd visit a product whose input needs no gradient.
     """
 
     spans: Sequence[Span] | None = None
     stream: Stream | None = None
+    reading: Reading | None = None
+    stack: Stack | None = None
     products: dict[Family, tuple[Tensor, tuple[Tensor, ...]]] = field(default_factory=dict)
     anchor: Tensor = field(default_factory=lambda: torch.zeros((), requires_grad=True))
 
     def land(self) -> None:
         """Forget the pass."""
-        self.spans = self.stream = None
+        self.spans = self.stream = self.reading = self.stack = None
         self.products.clear()
 
 
@@ -103,9 +109,27 @@ class Family:
                 f"{self.names[0]} got {len(flat)} rows in a pass of {spans[-1].end}; "
                 "it cannot carry an adapter"
             )
+        if not torch.is_grad_enabled():
+            return self._frozen_products(flat, spans)
         carries = any(span.adapter and self in span.adapter.parts for span in spans)
-        anchor = self.flight.anchor if carries and torch.is_grad_enabled() else None
+        anchor = self.flight.anchor if carries else None
         outputs: tuple[Tensor, ...] = _Product.apply(flat, anchor, self, spans)
+        return outputs
+
+    def _frozen_products(self, x: Tensor, spans: Sequence[Span]) -> tuple[Tensor, ...]:
+        """The same where nothing learns: nothing is kept, nothing dropped."""
+        y = F.linear(x, self.weight, self.bias)
+        outputs = (y,) if len(self.widths) == 1 else y.split(self.widths, 1)
+        if self.flight.stack is not None:
+            self.flight.stack.add(self, x, outputs)
+            return outputs
+        for span in spans:
+            part = span.adapter.parts.get(self) if span.adapter else None
+            if span.adapter is not None and part is not None:
+                rows, r = slice(span.first, span.end), span.adapter.config.r
+                low = (x[rows] @ part.down.T).mul_(span.adapter.scale)
+                for i, at in enumerate(part.at):
+                    outputs[at][rows].addmm_(low[:, i * r : (i + 1) * r], part.up[i].T)
         return outputs
 
 

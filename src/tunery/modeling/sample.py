@@ -1,8 +1,8 @@
-"""Next tokens for a batch of sequences, each with an adapter of its own or none.
+"""Next tokens for a batch of sequences that begin together, each with an adapter or none.
 
 A batch shares one pass over the base per token; the key-value cache (or whatever state the model
-keeps) is transformers' own. Nothing is held between two tokens but that state, so a caller may stop
-at any one.
+keeps) is transformers' own, so this serves every model. Nothing is held between two tokens but that
+state, so a caller may stop at any one.
 
 Axes: `B` sequences, `T` tokens of a pass, `V` vocabulary.
 """
@@ -13,61 +13,15 @@ import inspect
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Literal
 
 import torch
 from torch import Tensor
 from transformers.cache_utils import Cache
 
-from tunery.core.errors import InvalidValue
 from tunery.modeling.adapter import Adapter
 from tunery.modeling.base import Base
+from tunery.modeling.choosing import Ask, Broken, Chooser, Token, choose
 from tunery.modeling.stream import Span
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Ask:
-    """One sequence to continue.
-
-    Attributes:
-        prompt: its token ids, at least one.
-        adapter: what speaks; `None` is the base.
-        max_tokens: how many more at most; `None` is as many as the context holds.
-        temperature: 0 takes the likeliest token.
-        top_p: samples from the fewest tokens that together are so likely (Holtzman et al. 2020).
-        seed: of the draws; the same seed gives the same tokens on the same device.
-        stop_ids: tokens that end it.
-        top_logprobs: how many likeliest tokens to name at each place; `None` gives no
-            log-probabilities at all.
-    """
-
-    prompt: Sequence[int]
-    adapter: Adapter | None = None
-    max_tokens: int | None = None
-    temperature: float = 1.0
-    top_p: float = 1.0
-    seed: int | None = None
-    stop_ids: frozenset[int] = frozenset()
-    top_logprobs: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Token:
-    """One more token of a sequence.
-
-    Attributes:
-        index: which of the sequences.
-        id: the token; where `finish` is "stop", the one that ended it, which is no text.
-        logprob: its log-probability at temperature 1, where asked for.
-        top: the likeliest tokens and their log-probabilities.
-        finish: set on a sequence's last token.
-    """
-
-    index: int
-    id: int
-    logprob: float | None = None
-    top: tuple[tuple[int, float], ...] = ()
-    finish: Literal["stop", "length"] | None = None
 
 
 def sample(base: Base, asks: Sequence[Ask]) -> Generator[Token, None, None]:
@@ -75,80 +29,26 @@ def sample(base: Base, asks: Sequence[Ask]) -> Generator[Token, None, None]:
 
     Raises:
         InvalidValue: a prompt is empty or fills the context.
+        Unavailable: the model gives no numbers.
     """
-    limits = [_limit(ask, base.context) for ask in asks]
-    draws = [_generator(ask.seed) for ask in asks]
+    choosers = [Chooser(ask, base.context) for ask in asks]
     alive = list(range(len(asks)))
-    n_tokens = 0
     logits, state = _begin(base, asks)
     while alive:
-        n_tokens += 1
-        tokens = [
-            _token(index, row, asks[index], draws[index], last=n_tokens == limits[index])
-            for index, row in zip(alive, logits, strict=True)
-        ]
+        chosen = choose(logits, alive, [choosers[index] for index in alive])
+        tokens = [_unbroken(token) for token in chosen]
         yield from tokens
-        going = [place for place, token in enumerate(tokens) if token.finish is None]
-        alive = [alive[place] for place in going]
+        last = {place: token.id for place, token in enumerate(tokens) if token.finish is None}
+        alive = [alive[place] for place in last]
         if alive:
-            last = [tokens[place].id for place in going]
-            logits = _advance(base, state.select(going), last, [asks[i].adapter for i in alive])
+            state = state.select(list(last))
+            logits = _advance(base, state, list(last.values()), [asks[i].adapter for i in alive])
 
 
-def _limit(ask: Ask, context: int | None) -> int:
-    """How many tokens `ask` may get."""
-    if not ask.prompt:
-        raise InvalidValue("the prompt is empty; it must hold at least one token", param="prompt")
-    room = None if context is None else context - len(ask.prompt)
-    if room is not None and room < 1:
-        raise InvalidValue(
-            f"the prompt has {len(ask.prompt)} tokens; the model takes {context}, and the answer "
-            "needs one",
-            param="prompt",
-        )
-    limits = [n for n in (ask.max_tokens, room) if n is not None]
-    if not limits:
-        raise InvalidValue(
-            "max_tokens is not given, and the base model has no limit of its own; say one",
-            param="max_tokens",
-        )
-    return min(limits)
-
-
-def _generator(seed: int | None) -> torch.Generator:
-    generator = torch.Generator()
-    if seed is None:
-        generator.seed()
-    else:
-        generator.manual_seed(seed)
-    return generator
-
-
-def _token(index: int, logits: Tensor, ask: Ask, draw: torch.Generator, *, last: bool) -> Token:
-    """The next token of one sequence, given its `(V,)` logits."""
-    chosen = _choose(logits, ask, draw)
-    finish: Literal["stop", "length"] | None = "length" if last else None
-    if chosen in ask.stop_ids:
-        finish = "stop"
-    if ask.top_logprobs is None:
-        return Token(index=index, id=chosen, finish=finish)
-    logp = torch.log_softmax(logits, -1)
-    values, ids = logp.topk(ask.top_logprobs)
-    top = tuple(zip(ids.tolist(), values.tolist(), strict=True))
-    return Token(index=index, id=chosen, logprob=float(logp[chosen]), top=top, finish=finish)
-
-
-def _choose(logits: Tensor, ask: Ask, draw: torch.Generator) -> int:
-    if ask.temperature == 0:
-        return int(logits.argmax())
-    likely = torch.softmax(logits / ask.temperature, -1).cpu()
-    if ask.top_p >= 1:
-        return int(torch.multinomial(likely, 1, generator=draw))
-    values, ids = likely.sort(descending=True)
-    before = values.cumsum(0) - values
-    values = values.masked_fill(before >= max(ask.top_p, 0.0), 0.0)
-    values[0] = values[0].clamp(min=torch.finfo(values.dtype).tiny)
-    return int(ids[torch.multinomial(values, 1, generator=draw)])
+def _unbroken(token: Token | Broken) -> Token:
+    if isinstance(token, Broken):
+        raise token.error
+    return token
 
 
 @dataclass(kw_only=True)
