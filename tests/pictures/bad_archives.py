@@ -17,6 +17,7 @@ from tests.pictures.building import (
     deflated,
     end_of_table,
     png_chunk,
+    png_header,
     png_of,
     quarters,
     raw_archive,
@@ -68,6 +69,13 @@ def progressive(n_scans: int) -> bytes:
     data = saved(quarters(), "JPEG", progressive=True)
     last = data.rindex(b"\xff\xda")
     return data[:last] + data[last:-2] * n_scans + data[-2:]
+
+
+def with_frame(width: int, height: int, *, before: bytes) -> bytes:
+    """A JPEG with one more header, which comes first and says this size."""
+    size = struct.pack(">HH", width, height)
+    frame = b"\xff\xc0\0\x11\x08" + size + b"\x03\x01\x22\0\x02\x11\x01\x03\x11\x01"
+    return before[:2] + frame + before[2:]
 
 
 def many(n_entries: int, *, n_said: int | None = None) -> bytes:
@@ -358,14 +366,20 @@ BAD_ARCHIVES: dict[str, tuple[Callable[[], bytes], str]] = {
         "'a.png' cannot be used: it has 30,000 x 30,000 pixels; at most 50 megapixels",
     ),
     "a JPEG of 30,000 x 30,000": (
-        beside(
-            "a.jpg",
-            b"\xff\xd8\xff\xc0\0\x11\x08"
-            + struct.pack(">HH", 30_000, 30_000)
-            + b"\x03\x01\x22\0\x02\x11\x01\x03\x11\x01"
-            + a_jpeg()[2:],
-        ),
+        beside("a.jpg", with_frame(30_000, 30_000, before=a_jpeg())),
         "'a.jpg' cannot be used: it has 30,000 x 30,000 pixels; at most 50 megapixels",
+    ),
+    "a PNG that says it is small at its end": (
+        beside("a.png", png_of(9_000, 9_000, png_chunk(b"IDAT", bytes(50)), png_header(8, 8))),
+        "'a.png' cannot be used: its headers say two sizes, 8 x 8 and 9,000 x 9,000 pixels",
+    ),
+    "a PNG of 30,000 x 30,000 that says it is small at its end": (
+        beside("a.png", png_of(30_000, 30_000, png_chunk(b"IDAT", bytes(50)), png_header(8, 8))),
+        "'a.png' cannot be used: it cannot be decoded (its header is damaged)",
+    ),
+    "a JPEG that says it is small at its beginning": (
+        beside("a.jpg", with_frame(8, 8, before=with_frame(9_000, 9_000, before=a_jpeg()))),
+        "'a.jpg' cannot be used: its headers say two sizes, 8 x 8 and 32 x 16 pixels",
     ),
     "a WebP of 16,384 x 16,384": (
         beside(

@@ -43,12 +43,13 @@ def rgb(picture: Picture, *, most_pixels: int, ground: str = "white") -> Image.I
     _check_size(picture)
     try:
         with Image.open(io.BytesIO(picture.data), formats=(picture.format,)) as image:
+            _check_same_size(picture, image)
             size = _reduced_size(image.size, most_pixels)
             # A JPEG is decoded at an eighth, a quarter or half of its size where that will do.
             image.draft(None, (2 * size[0], 2 * size[1]))
             return _upright(_plain(image, size, ground), picture.orientation)
-    # Neither says anything that helps; a palette that is missing is an assertion.
-    except (UnidentifiedImageError, AssertionError) as damage:
+    # None says anything that helps; a palette that is missing is an assertion.
+    except (UnidentifiedImageError, AssertionError, Image.DecompressionBombError) as damage:
         raise BadPicture("it cannot be decoded (its header is damaged)") from damage
     # What Pillow is found to raise of files that are damaged, or made to be.
     except (
@@ -79,6 +80,15 @@ def _check_size(picture: Picture) -> None:
         raise BadPicture(
             f"it has {width:,} x {height:,} pixels; the longer side may be at most "
             f"{_MOST_STRETCHED} times the shorter one"
+        )
+
+
+def _check_same_size(picture: Picture, image: Image.Image) -> None:
+    """Refuse a file with two headers, of which the decoder would go by the larger one."""
+    if image.size != (picture.width, picture.height):
+        raise BadPicture(
+            f"its headers say two sizes, {picture.width:,} x {picture.height:,} and "
+            f"{image.width:,} x {image.height:,} pixels; save it anew"
         )
 
 
