@@ -3,6 +3,7 @@
 import base64
 import binascii
 import re
+import string
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl
@@ -15,6 +16,7 @@ LONGEST_ID = 512
 LONGEST_SECRET = 1024
 
 _DATA_URI = re.compile(r"data:[^,]{0,200};base64,", re.IGNORECASE)
+_NO_SPACE = str.maketrans("", "", string.whitespace)
 
 
 class Body(BaseModel):
@@ -55,6 +57,8 @@ def decoded(text: str, *, param: str) -> bytes:
     except (binascii.Error, ValueError):
         pass
     try:
-        return base64.b64decode("".join(text.split()), validate=True)
+        # Not split into words: of a text with a space behind every second letter, these would
+        # take twenty times its length.
+        return base64.b64decode(text.translate(_NO_SPACE), validate=True)
     except (binascii.Error, ValueError) as error:
         raise InvalidValue(f"{param} is not base64: {error}", param=param) from error
