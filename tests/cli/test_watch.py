@@ -31,6 +31,19 @@ def test_a_terminal_shows_a_bar_with_step_loss_speed_and_time_left(
 
 
 @pytest.mark.parametrize(
+    ("subject", "said"),
+    [(None, "Talk to it: tunery models chat"), ({"trigger_word": "TOK"}, "Draw with it: POST")],
+)
+def test_what_a_job_is_good_for_is_said_at_its_end(
+    server: FakeServer, tunery: CommandLine, subject: dict[str, str] | None, said: str
+) -> None:
+    server.on(f"GET {JOBS}/{JOB_ID}", job("succeeded", x_tunery={"subject": subject}))
+    sse = Canned(raw=stream(event(1, "Done")), content_type="text/event-stream")
+    server.on(f"GET {JOBS}/{JOB_ID}/events", sse)
+    assert said in tunery("jobs", "watch", JOB_ID).err
+
+
+@pytest.mark.parametrize(
     ("seconds", "shown"), [(0, "0:00"), (59.6, "1:00"), (61, "1:01"), (3661, "1:01:01")]
 )
 def test_a_duration_reads_as_a_clock(seconds: float, shown: str) -> None:

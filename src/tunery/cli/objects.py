@@ -32,6 +32,8 @@ class JobExtras(msgspec.Struct, frozen=True):
     r: int | None = None
     lora_alpha: float | None = None
     beta: float | str | None = None
+    subject: dict[str, Any] | None = None
+    """How an image model learns; a job of text has none."""
 
 
 class Job(msgspec.Struct, frozen=True):

@@ -55,7 +55,11 @@ def outcome(job: Job) -> None:
     require_success(job)
     model = escape(str(job.fine_tuned_model))
     aside().print(f"[green]✓[/] {job.id} succeeded: {model}", soft_wrap=True)
-    aside().print(f"  Talk to it: tunery models chat '{model}'", soft_wrap=True)
+    if job.x_tunery.subject is None:
+        next_step = f"Talk to it: tunery models chat '{model}'"
+    else:
+        next_step = f"Draw with it: POST /v1/flux-pro-finetuned, finetune_id {job.id}"
+    aside().print(f"  {next_step}", soft_wrap=True)
 
 
 def require_success(job: Job, *, next_step: str | None = None) -> None:
