@@ -1,6 +1,13 @@
 """Every comparison, in one run and one table: `make bench`."""
 
-from benchmarks import first_step, reads, upload
+from benchmarks import first_step, image_lora, reads, upload
 from benchmarks.comparison import show
 
-show([*reads.comparisons(), *upload.comparisons(), *first_step.comparisons()])
+show(
+    [
+        *reads.comparisons(),
+        *upload.comparisons(),
+        *first_step.comparisons(),
+        *image_lora.comparisons(),
+    ]
+)
