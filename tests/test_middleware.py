@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from fastapi.testclient import TestClient
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tunery import middleware
 from tunery.dialects import refusal
 from tunery.middleware import BodyLimit, NoNul, RequestIds, without_limit
 
@@ -172,6 +173,19 @@ def test_a_large_body_that_does_not_come_is_refused_in_the_words_of_its_door() -
         assert json.loads(client.answer) == {"detail": message}
 
     asyncio.run(story())
+
+
+def test_a_large_body_may_hold_long_texts_but_not_a_flood_of_values(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(middleware, "MOST_VALUES", 100)
+    client = TestClient(_limited())
+    assert client.post("/v1/finetune", content=b"[" + b"{}," * 300).json() == 901
+    assert client.post("/v1/finetune", content=b"x" * 1500 + b"," * 100).json() == 1600
+    refused = client.post("/v1/finetune", content=(b"{}," * 10 for _ in range(40)))
+    assert refused.status_code == 413
+    message = "The request body is larger than 1000 bytes and holds more than 100 values."
+    assert refused.json() == {"detail": message}
 
 
 def test_a_path_with_a_limit_of_its_own_keeps_to_that() -> None:

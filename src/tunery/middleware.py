@@ -20,6 +20,12 @@ LARGE_AT_A_TIME = 2
 """So many bodies above the common limit are in memory at the same time; others wait, unread."""
 LARGE_WITHIN_S = 600.0
 """So long may one of them take to arrive: it keeps others waiting."""
+MOST_VALUES = 100_000
+"""Of one of them, which is large for its few long texts.
+
+Each value becomes an object: ninety megabytes of small ones would take gigabytes, and hold the
+server for many seconds.
+"""
 
 _OF_ANY_LENGTH = "tunery.body_of_any_length"
 
@@ -126,6 +132,7 @@ class _Bounded:
         self._refusal = refusal
         self._room = room
         self._n_read = 0
+        self._n_commas = 0
         self._has_turn = False
         self._until: float | None = None
         self._over: TuneryError | None = None
@@ -139,8 +146,10 @@ class _Bounded:
         if max(declared, self._n_read) > self._limits.common:
             await self._take_turn()
         message = await self._received_in_time()
-        self._n_read += len(message.get("body", b""))
-        self._check(self._n_read)
+        body = message.get("body", b"")
+        self._n_read += len(body)
+        self._n_commas += body.count(b",")
+        self._check(max(declared, self._n_read))
         if not message.get("more_body", False):
             self._until = None
         return message
@@ -168,6 +177,13 @@ class _Bounded:
     def _check(self, n_bytes: int) -> None:
         if n_bytes > self._limits.most:
             self._over = TooLarge(f"The request body is larger than {self._limits.most} bytes.")
+            raise self._over
+        # JSON has a comma between any two values, unless one is nested in the other.
+        if n_bytes > self._limits.common and self._n_commas > MOST_VALUES:
+            self._over = TooLarge(
+                f"The request body is larger than {self._limits.common} bytes and holds more than "
+                f"{MOST_VALUES} values."
+            )
             raise self._over
 
     async def send(self, message: Message) -> None:
