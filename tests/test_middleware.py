@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tunery import middleware
+from tunery.core.access import Caller
 from tunery.dialects import refusal
 from tunery.middleware import BodyLimit, NoNul, RequestIds, without_limit
 
@@ -95,11 +96,16 @@ async def _counted(scope: Scope, receive: Receive, send: Send) -> None:
     await JSONResponse(len(await request.body()))(scope, receive, send)
 
 
+def _caller(project: str) -> Caller:
+    return Caller(organization_id="org", project_id=project, user_id="user", key_id="key")
+
+
 class Sending:
     """A client that sends a body of 2,000 bytes in two halves, the second one when it is let."""
 
-    def __init__(self, path: str = "/large") -> None:
+    def __init__(self, path: str = "/large", *, project: str | None = None) -> None:
         self.path = path
+        self.project = project
         self.n_asked = 0
         self.goes_on = asyncio.Event()
         self.answer = b""
@@ -107,7 +113,10 @@ class Sending:
 
     async def ask(self, app: ASGIApp) -> None:
         headers = [(b"content-length", b"2000")]
-        scope = {"type": "http", "method": "POST", "path": self.path, "headers": headers}
+        scope: Scope = {"type": "http", "method": "POST", "path": self.path, "headers": headers}
+        if self.project is not None:
+            # As the route does, before it reads.
+            scope["state"] = {"caller": _caller(self.project)}
         await app(scope, self._receive, self._send)
 
     async def _receive(self) -> Message:
@@ -145,6 +154,24 @@ def test_large_bodies_are_read_two_at_a_time_and_others_wait_unread() -> None:
             for client in clients:
                 client.goes_on.set()
         assert [client.answer for client in clients] == [b"2000"] * 4
+
+    asyncio.run(story())
+
+
+def test_a_project_that_holds_up_its_large_bodies_holds_up_no_other_project() -> None:
+    async def story() -> None:
+        app, theirs = _limited(), [Sending(project="theirs") for _ in range(9)]
+        tasks = [asyncio.create_task(client.ask(app)) for client in theirs]
+        await asyncio.sleep(0.01)
+        assert [client.n_asked for client in theirs] == [2] + [0] * 8
+        ours = Sending(project="ours")
+        ours.goes_on.set()
+        await ours.ask(app)
+        assert ours.answer == b"2000"
+        for client in theirs:
+            client.goes_on.set()
+        await asyncio.gather(*tasks)
+        assert [client.answer for client in theirs] == [b"2000"] * 9
 
     asyncio.run(story())
 

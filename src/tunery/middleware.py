@@ -4,11 +4,13 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from weakref import WeakValueDictionary
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tunery.core.access import Caller
 from tunery.core.errors import NotFound, TooLarge, TooSlow, TuneryError
 
 logger = logging.getLogger("tunery.access")
@@ -17,7 +19,10 @@ Refusal = Callable[[str, TuneryError], ASGIApp]
 """The answer that says an error in the words of the door to which a path belongs."""
 
 LARGE_AT_A_TIME = 2
-"""So many bodies above the common limit are in memory at the same time; others wait, unread."""
+"""So many bodies above the common limit are in memory at the same time; others wait, unread.
+
+Of one project it is one at a time, however many it sends: others are to come to their turn too.
+"""
 LARGE_WITHIN_S = 600.0
 """So long may one of them take to arrive: it keeps others waiting."""
 MOST_VALUES = 100_000
@@ -111,6 +116,15 @@ class _Room:
 
     turns: asyncio.Semaphore
     within_s: float
+    _of_projects: MutableMapping[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
+    """Those that anybody holds or waits for."""
+
+    def of_caller(self, scope: Scope) -> asyncio.Lock:
+        """Who has it may wait for a turn: one of each project, and each of those without one."""
+        caller = scope.get("state", {}).get("caller")
+        if not isinstance(caller, Caller):
+            return asyncio.Lock()
+        return self._of_projects.setdefault(caller.project_id, asyncio.Lock())
 
 
 class _Bounded:
@@ -133,6 +147,7 @@ class _Bounded:
         self._room = room
         self._n_read = 0
         self._n_commas = 0
+        self._own_place: asyncio.Lock | None = None
         self._has_turn = False
         self._until: float | None = None
         self._over: TuneryError | None = None
@@ -156,6 +171,9 @@ class _Bounded:
 
     async def _take_turn(self) -> None:
         if not self._has_turn:
+            own_place = self._room.of_caller(self._scope)
+            await own_place.acquire()
+            self._own_place = own_place
             await self._room.turns.acquire()
             self._has_turn = True
             self._until = asyncio.get_running_loop().time() + self._room.within_s
@@ -164,6 +182,8 @@ class _Bounded:
         """The request is over: let the next one have its turn."""
         if self._has_turn:
             self._room.turns.release()
+        if self._own_place is not None:
+            self._own_place.release()
 
     async def _received_in_time(self) -> Message:
         try:
