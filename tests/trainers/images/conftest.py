@@ -72,7 +72,7 @@ def little_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     def quick(pipeline: FluxPipeline) -> dict[str, object]:
         return {**manner(pipeline), "num_inference_steps": 2}
 
-    monkeypatch.setattr(examples, "N_KNOWN", 4)
+    monkeypatch.setattr(examples, "MOST_KNOWN", 4)
     monkeypatch.setattr(samples, "manner", quick)
 
 

@@ -42,7 +42,14 @@ def test_what_is_kept_is_what_the_pipeline_makes_of_each_picture_and_caption(
     pictures = [Picture(image=image, caption=caption) for image, caption in rings(3)]
     captions = [str(picture.caption) for picture in pictures]
     [found] = encoded(
-        tiny, pictures, captions, trigger_word="TOK", priority="quality", seed=1, autocast=None
+        tiny,
+        pictures,
+        captions,
+        trigger_word="TOK",
+        priority="quality",
+        n_learnt=9,
+        seed=1,
+        autocast=None,
     )
     assert found.size == (32, 32)
     for place, picture in enumerate(pictures):

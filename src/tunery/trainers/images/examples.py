@@ -20,11 +20,11 @@ from tunery.core.method import Priority
 from tunery.modeling.flow import Flow, Prompts, Size, encoded_pictures, encoded_prompts
 from tunery.modeling.flux import is_small, native_side, pixel_multiple
 from tunery.trainers.images.buckets import bucket, fitted, largest
-from tunery.trainers.images.known import Known, draw, known_prompts, telling_words
+from tunery.trainers.images.known import STEPS, Known, draw, known_prompts, telling_words
 from tunery.trainers.images.pictures import Picture
 
-N_KNOWN = 64
-"""How many prompts the base draws before the first step."""
+MOST_KNOWN = 128
+"""How many prompts the base draws before the first step, at the most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,10 +59,16 @@ def encoded(
     *,
     trigger_word: str,
     priority: Priority,
+    n_learnt: int,
     seed: int,
     autocast: torch.dtype | None,
 ) -> list[Encoded]:
-    """Every picture and caption through VAE and text encoders, which are not needed after that."""
+    """Every picture and caption through VAE and text encoders, which are not needed after that.
+
+    Pictures will be learnt `n_learnt` times in all, and as many states of what is known; so
+    there is no need to draw more of these.
+    """
+    n_known = min(MOST_KNOWN, math.ceil(n_learnt / STEPS))
     rows = by_size(pipeline, [picture.image.size for picture in pictures], priority)
     n = sum(map(len, rows.values()))
     found = []
@@ -73,7 +79,7 @@ def encoded(
         if priority != "speed":
             flow = Flow(pipeline, size, autocast=autocast)
             words = telling_words(pipeline, flow, latents, said, trigger_word, seed=seed)
-            share = math.ceil(N_KNOWN * len(places) / n)
+            share = math.ceil(n_known * len(places) / n)
             prompts = known_prompts(said, trigger_word, words, n=share, seed=seed)
             others = encoded_prompts(pipeline, prompts)
         found.append(

@@ -10,7 +10,6 @@ its own ways (`known`). Axes as in `modeling.flow`.
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -113,11 +112,11 @@ def lessons(
 
 
 def lesson(shelf: Shelf, rows: Sequence[int], random: torch.Generator) -> Lesson:
-    """Pictures `rows` of a shelf at times by chance, and half as many states of what is known."""
+    """Pictures `rows` of a shelf at times by chance, and as many states of what is known."""
     new = _of_pictures(shelf, torch.tensor(rows), random)
     if shelf.known is None:
         return new
-    return _together(new, _of_known(shelf, math.ceil(len(rows) / 2), random))
+    return _together(new, _of_known(shelf, len(rows), random))
 
 
 def draws(

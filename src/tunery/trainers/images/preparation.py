@@ -144,6 +144,7 @@ def _read(
         said,
         trigger_word=subject.trigger_word,
         priority=subject.priority,
+        n_learnt=subject.iterations * request.hyperparameters.batch_size,
         seed=request.seed,
         autocast=autocast,
     )
