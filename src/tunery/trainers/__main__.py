@@ -31,12 +31,13 @@ def main() -> None:
     # Only now, with the listener at work: torch takes seconds, and the server may go meanwhile.
     from transformers.utils.logging import disable_progress_bar
 
-    from tunery.trainers.failures import told
+    from tunery.trainers.failures import FOR_PICTURES, FOR_ROWS, told
     from tunery.trainers.threads import set_threads
 
     disable_progress_bar()
     set_threads(request.threads)
-    for value in told(_carried_out(request, pause)):
+    advice = FOR_ROWS if request.subject is None else FOR_PICTURES
+    for value in told(_carried_out(request, pause), advice):
         output.write(to_line(value))
         output.flush()
 

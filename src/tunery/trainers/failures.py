@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from tunery.core.errors import InvalidFile, TuneryError
 from tunery.core.progress import AnyProgress, Failed
@@ -10,7 +11,27 @@ from tunery.trainers import disk, memory
 from tunery.trainers.text_sft import NotFinite
 
 
-def told(values: Iterator[AnyProgress]) -> Iterator[AnyProgress]:
+@dataclass(frozen=True, kw_only=True)
+class Advice:
+    """What a job's owner can change."""
+
+    rate: str
+    """The parameter by which learning is slowed down."""
+    less_memory: str
+    """What needs less memory, to stand behind "Use"."""
+
+
+FOR_ROWS = Advice(
+    rate="learning_rate_multiplier",
+    less_memory="shorter rows, a smaller base model or a smaller r",
+)
+FOR_PICTURES = Advice(
+    rate="learning_rate",
+    less_memory='finetune_type "lora", a smaller lora_rank or a smaller base model',
+)
+
+
+def told(values: Iterator[AnyProgress], advice: Advice = FOR_ROWS) -> Iterator[AnyProgress]:
     """`values`; what ends them for a reason that is known becomes a `Failed` in clear words.
 
     Anything else is a fault of ours and rises: the trainer dies, and the job goes on from its last
@@ -19,13 +40,13 @@ def told(values: Iterator[AnyProgress]) -> Iterator[AnyProgress]:
     try:
         yield from values
     except (TuneryError, NotFinite, MemoryError, OSError, RuntimeError) as error:
-        failed = _failure(error)
+        failed = _failure(error, advice)
         if failed is None:
             raise
         yield failed
 
 
-def _failure(error: Exception) -> Failed | None:
+def _failure(error: Exception, advice: Advice) -> Failed | None:
     if isinstance(error, TuneryError):
         code = error.code or "training_failed"
         message = f"The job failed: {error.message}"
@@ -37,13 +58,13 @@ def _failure(error: Exception) -> Failed | None:
             code="not_finite",
             message=f"Learning went out of bounds: {error}. A lower learning rate usually helps; "
             "the checkpoints saved so far can be used.",
-            param="learning_rate_multiplier",
+            param=advice.rate,
         )
     if memory.is_out_of_memory(error):
         return Failed(
             code="out_of_memory",
-            message="Out of memory, even with the smallest micro-batch. Use shorter rows, a "
-            f"smaller base model or a smaller r. ({str(error).splitlines()[0]})",
+            message="Out of memory, even with the smallest micro-batch. Use "
+            f"{advice.less_memory}. ({str(error).splitlines()[0]})",
         )
     if isinstance(error, OSError) and disk.is_full(error):
         return Failed(

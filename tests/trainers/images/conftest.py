@@ -17,7 +17,7 @@ from tunery.bases.catalog import BUILT_IN
 from tunery.core.hyperparameters import ResolvedHyperparameters
 from tunery.core.progress import AnyProgress, Metrics, RunRequest, SubjectRequest
 from tunery.modeling.flux import manner
-from tunery.trainers.failures import told
+from tunery.trainers.failures import FOR_PICTURES, told
 from tunery.trainers.images import examples, samples
 from tunery.trainers.images.attempt import carry_out
 
@@ -53,7 +53,7 @@ def write_set(path: Path, pictures: Sequence[Captioned]) -> Path:
 def run(request: RunRequest, pause: Event | None = None) -> list[AnyProgress]:
     """All that the job reports."""
     assert request.subject is not None
-    return list(told(carry_out(request, request.subject, pause or Event())))
+    return list(told(carry_out(request, request.subject, pause or Event()), FOR_PICTURES))
 
 
 def losses(values: Sequence[AnyProgress]) -> list[tuple[int, float, float]]:

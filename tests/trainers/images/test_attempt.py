@@ -246,6 +246,7 @@ def test_a_loss_that_is_not_a_number_fails_the_job_in_clear_words(changed: Chang
     failed = run(changed(hyperparameters=wild, finetune_type="full"))[-1]
     assert isinstance(failed, Failed)
     assert failed.code == "not_finite"
+    assert failed.param == "learning_rate"
     assert "A lower learning rate usually helps" in failed.message
 
 

@@ -16,7 +16,7 @@ from tunery.core.plan import plan
 from tunery.core.progress import Finished, RunRequest, SubjectRequest
 from tunery.modeling.flux import load_pipeline
 
-pytestmark = [pytest.mark.e2e, pytest.mark.long]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(1200)]
 
 # Colours and noise that no setting was chosen by.
 _PICTURES, _PROMPTS = 11, 7000
