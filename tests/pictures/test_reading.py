@@ -3,6 +3,7 @@ import struct
 import threading
 import zipfile
 from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from tests.pictures.building import (
 )
 from tunery.core.errors import InvalidValue, Unavailable
 from tunery.engines.picture_survey import survey
-from tunery.pictures import decoding
+from tunery.pictures import decoding, reading
 from tunery.pictures.reading import ArchiveReader
 
 READER = ArchiveReader()
@@ -399,6 +400,27 @@ def test_who_waits_too_long_is_told_to_try_again(monkeypatch: pytest.MonkeyPatch
         for each in readers:
             each.join(20)
     assert READER.size(reader.read_picture(a_png(), param="image")) == (32, 16)
+
+
+def test_only_a_few_wait_and_the_next_is_told_at_once_to_try_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reading, "MOST_WAITING", 1)
+    reader, go_on = ArchiveReader(longest_wait_s=20), threading.Event()
+    decode = decoding.rgb
+
+    def held(*given: object, **named: object) -> Image.Image:
+        assert go_on.wait(20)
+        return decode(*given, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(decoding, "rgb", held)
+    with ThreadPoolExecutor(4) as callers:
+        asked = {callers.submit(reader.read_picture, a_png(), param="image") for _ in range(4)}
+        # Two are at it and one waits.
+        refused, others = wait(asked, timeout=10, return_when=FIRST_COMPLETED)
+        go_on.set()
+    assert [type(each.exception()) for each in refused] == [Unavailable]
+    assert [each.exception() for each in others] == [None] * 3
 
 
 def test_a_refusal_gives_the_turn_back() -> None:

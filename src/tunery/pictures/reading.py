@@ -19,6 +19,8 @@ MOST_PICTURE_BYTES = 64 * 1024**2
 LONGEST_CAPTION = 2_000
 MOST_AT_ONCE = 2
 """Callers whose pictures are decoded at the same time; each may take some hundred megabytes."""
+MOST_WAITING = 22
+"""Callers who wait for that. Each holds a thread, and all requests together have forty."""
 LONGEST_WAIT_S = 60.0
 
 _LARGEST_SINGLE = 4 * decoding.MEGAPIXEL
@@ -34,10 +36,11 @@ _READABLE = 0o600 << 16
 
 
 class ArchiveReader:
-    """Reads pictures for at most `MOST_AT_ONCE` callers at a time; the others wait."""
+    """Reads pictures for at most `MOST_AT_ONCE` callers at a time; a few others may wait."""
 
     def __init__(self, *, longest_wait_s: float = LONGEST_WAIT_S) -> None:
         """`longest_wait_s` is how long one waits before it is told to try again."""
+        self._places = threading.BoundedSemaphore(MOST_AT_ONCE + MOST_WAITING)
         self._turns = threading.BoundedSemaphore(MOST_AT_ONCE)
         self._longest_wait_s = longest_wait_s
 
@@ -87,12 +90,21 @@ class ArchiveReader:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        if not self._turns.acquire(timeout=self._longest_wait_s):
-            raise Unavailable("Too many pictures are being read at the moment; try again.")
+        if not self._places.acquire(blocking=False):
+            raise _too_many()
         try:
-            yield
+            if not self._turns.acquire(timeout=self._longest_wait_s):
+                raise _too_many()
+            try:
+                yield
+            finally:
+                self._turns.release()
         finally:
-            self._turns.release()
+            self._places.release()
+
+
+def _too_many() -> Unavailable:
+    return Unavailable("Too many pictures are being read at the moment; try again.")
 
 
 def _picture_set(archive: bytes) -> PictureSet:
