@@ -29,7 +29,7 @@ from tunery.core.progress import (
 )
 from tunery.modeling.adapter import Adapter, load_adapter
 from tunery.modeling.base import Base
-from tunery.modeling.stream import Stream
+from tunery.modeling.stream import Fork, Stream
 from tunery.trainers import references, text_dpo
 from tunery.trainers.attempt import carry_out
 from tunery.trainers.failures import told
@@ -110,7 +110,7 @@ def plain_log_likelihoods(model: torch.nn.Module, folder: str, path: str) -> Ten
 def pairs_of(training: Training, reference: Tensor) -> list[Pair]:
     segments = training.examples.segments(range(len(training.examples)), training.adapter)
     return [
-        Pair(chosen=chosen, rejected=rejected, reference=kept)
+        Pair(answers=Fork(first=chosen, second=rejected), reference=kept)
         for chosen, rejected, kept in zip(segments[::2], segments[1::2], reference, strict=True)
     ]
 
@@ -218,7 +218,10 @@ def test_a_pair_in_turn_drops_what_it_drops_together(changed: Changed) -> None:
     adapter = training.adapter
     drawn = adapter.dropout.get_state()
     policy = torch.cat(
-        [training.base.log_likelihoods(training.base.stream([s])) for s in pair.segments]
+        [
+            training.base.log_likelihoods(training.base.stream([s]))
+            for s in (pair.answers.first, pair.answers.second)
+        ]
     )
     losses, _ = text_dpo.preference_loss(policy[None], torch.zeros(1, 2), BETA)
     adapter.grad.zero_()

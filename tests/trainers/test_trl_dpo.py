@@ -18,6 +18,7 @@ from tunery.modeling.adapter import Adapter, save_adapter
 from tunery.modeling.base import Base
 from tunery.modeling.chat import Chat
 from tunery.modeling.optimizer import AdamW
+from tunery.modeling.stream import Fork
 from tunery.trainers import text_dpo
 from tunery.trainers.text_data import load_examples
 from tunery.trainers.text_dpo import Pair
@@ -60,7 +61,7 @@ def our_steps(folder: Path) -> list[text_dpo.Step]:
     with torch.no_grad():
         reference = base.log_likelihoods(base.stream(segments)).view(-1, 2)
     pairs = [
-        Pair(chosen=chosen, rejected=rejected, reference=kept)
+        Pair(answers=Fork(first=chosen, second=rejected), reference=kept)
         for chosen, rejected, kept in zip(segments[::2], segments[1::2], reference, strict=True)
     ]
     steps = [pairs[step * BATCH : (step + 1) * BATCH] for step in range(N_STEPS)]

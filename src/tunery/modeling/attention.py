@@ -133,7 +133,7 @@ def _fused_group(
         scale=manner.scale,
         enable_gqa=q.shape[1] != k.shape[1],
     )
-    return out.transpose(1, 2)[group.real]
+    return out.transpose(1, 2)[group.asks]
 
 
 def by_products(q: Tensor, k: Tensor, v: Tensor, stream: Stream, manner: Manner) -> Tensor:
@@ -180,7 +180,9 @@ class _Products(Function):
             _rows(dout, stream, t * heads + 1, width)
             for heads, width in ((h, d), (kv_heads, d), (kv_heads, e))
         )
-        for index in range(len(stream.groups)):
+        repeats = any(group.repeats for group in stream.groups)
+        again_k, again_v = (torch.zeros_like(x) if repeats else None for x in (dk, dv))
+        for index, group in enumerate(stream.groups):
             q, k, v, p, bend = ctx.saved_tensors[5 * index : 5 * index + 5]
             read_q, write_q = stream.head_rows(index, h, h // kv_heads)
             _, write_k = stream.head_rows(index, kv_heads, 1)
@@ -189,10 +191,19 @@ class _Products(Function):
             ds = torch._softmax_backward_data(dp, p, -1, p.dtype)
             if bend is not None:
                 ds.mul_(1 - bend * bend)
-            dv.index_copy_(0, write_k, torch.bmm(p.transpose(1, 2), do).view(-1, e))
+            dv_group = torch.bmm(p.transpose(1, 2), do).view(-1, e)
+            dv.index_copy_(0, write_k, dv_group)
             dq.index_copy_(0, write_q, torch.bmm(ds, k).mul_(ctx.manner.scale).view(-1, d))
-            dk_group = torch.bmm(ds.transpose(1, 2), q).mul_(ctx.manner.scale)
-            dk.index_copy_(0, write_k, dk_group.view(-1, d))
+            dk_group = torch.bmm(ds.transpose(1, 2), q).mul_(ctx.manner.scale).view(-1, d)
+            dk.index_copy_(0, write_k, dk_group)
+            if group.repeats and again_k is not None and again_v is not None:
+                write_again = stream.repeated_rows(index, kv_heads)
+                again_k.index_copy_(0, write_again, dk_group)
+                again_v.index_copy_(0, write_again, dv_group)
+        if again_k is not None and again_v is not None:
+            # What a fork shares is looked at from both of its sequences.
+            dk.add_(again_k)
+            dv.add_(again_v)
         return (
             dq[:-1].view(t, h, d),
             dk[:-1].view(t, kv_heads, d),
@@ -226,7 +237,7 @@ def _weights(
     p = softmax(scores, manner.sinks, count, fold)
     if group.padded:
         heads = q.shape[0] // count * fold
-        p.view(count, heads, longest, longest).mul_(group.real.to(p.dtype)[:, None, :, None])
+        p.view(count, heads, longest, longest).mul_(group.asks.to(p.dtype)[:, None, :, None])
     return p, bend
 
 

@@ -20,7 +20,7 @@ from tunery.modeling.load import context_of
 from tunery.modeling.passes import replace_passes
 from tunery.modeling.reading import Reading
 from tunery.modeling.stacks import Stack
-from tunery.modeling.stream import Segment, Span, Stream
+from tunery.modeling.stream import Fork, Segment, Span, Stream
 
 _log = logging.getLogger(__name__)
 
@@ -116,11 +116,16 @@ class Base:
         _log.info("%s: %s", type(self.model).__name__, layout)
         return layout
 
-    def stream(self, segments: Sequence[Segment]) -> Stream:
-        """`segments` laid out as this base needs them."""
+    def stream(self, segments: Sequence[Segment | Fork]) -> Stream:
+        """`segments` laid out as this base needs them; where they cannot be packed, without forks.
+
+        A fork then becomes its two sequences, one after the other.
+        """
         return self._stream(segments, self.layout)
 
-    def _stream(self, segments: Sequence[Segment], layout: Layout) -> Stream:
+    def _stream(self, segments: Sequence[Segment | Fork], layout: Layout) -> Stream:
+        if not layout.packed:
+            segments = [line.segment for segment in segments for line in segment.lines]
         return Stream(segments, self.device, grid=not layout.packed, grain=layout.grain)
 
     def losses(self, stream: Stream) -> Losses:
@@ -128,9 +133,9 @@ class Base:
         return self._losses(stream, self.layout)
 
     def log_likelihoods(self, stream: Stream) -> Tensor:
-        """`(S,)` sums over the taught tokens of each of `stream.segments`, differentiable."""
+        """`(S,)` sums over the taught tokens of each sequence, differentiable; a fork has two."""
         nats = self.losses(stream).nats
-        # One segment's rows stand together. Unlike a scattered sum, this one repeats to the bit.
+        # One sequence's rows stand together. Unlike a scattered sum, this one repeats to the bit.
         return -torch.segment_reduce(nats, "sum", lengths=stream.counts)
 
     def step(self, stream: Stream) -> list[Score]:
@@ -283,7 +288,7 @@ def scores(stream: Stream, losses: Losses) -> list[Score]:
     """What each of `stream.segments` got, in one transfer from the device."""
     nats = losses.nats.detach().double()
     columns = torch.stack((nats, losses.correct.double(), torch.ones_like(nats)))
-    sums = columns.new_zeros(3, len(stream.segments)).index_add_(1, stream.owner, columns)
+    sums = columns.new_zeros(3, len(stream.counts)).index_add_(1, stream.owner, columns)
     return [
         Score(nats=nats, correct=int(correct), taught=int(taught))
         for nats, correct, taught in sums.T.tolist()

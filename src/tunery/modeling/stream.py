@@ -1,6 +1,6 @@
 """Segments of tokens laid end to end, several adapters in one stream, nothing padded.
 
-Axes: `T` rows of the stream, `S` segments, `B` segments of one length group, `M` rows of its
+Axes: `T` rows of the stream, `S` sequences, `B` sequences of one length group, `M` rows of its
 longest one, `R` taught rows.
 """
 
@@ -41,13 +41,82 @@ class Segment:
     @cached_property
     def n_rows(self) -> int:
         """Rows that a pass needs: what stands after the last taught token is not looked at."""
-        taught = self.learn[1:].nonzero()
-        return int(taught[-1]) + 1 if len(taught) else 0
+        return int(self.taught[-1]) + 1 if len(self.taught) else 0
 
     @cached_property
     def n_taught(self) -> int:
         """Tokens that are taught."""
-        return int(self.learn[1:].sum())
+        return len(self.taught)
+
+    @cached_property
+    def taught(self) -> Tensor:
+        """`(n_taught,)` the rows whose next token is taught."""
+        return self.learn[1:].nonzero()[:, 0]
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """Itself, in rows of its own."""
+        return (Line(self, torch.arange(self.n_rows), 0),)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Fork:
+    """Two sequences that begin alike: the tokens that they share are the same rows.
+
+    Attributes:
+        first: all of its rows come first.
+        second: its own rows follow, and go on from the last that it shares with the first.
+    """
+
+    first: Segment
+    second: Segment
+
+    @property
+    def adapter(self) -> Adapter | None:
+        """Of both."""
+        return self.first.adapter
+
+    @cached_property
+    def n_shared(self) -> int:
+        """Rows that both see."""
+        n = min(self.first.n_rows, self.second.n_rows)
+        other = (self.first.ids[:n] != self.second.ids[:n]).nonzero()
+        return int(other[0]) if len(other) else n
+
+    @property
+    def n_rows(self) -> int:
+        """Rows that a pass needs."""
+        return self.first.n_rows + self.second.n_rows - self.n_shared
+
+    @property
+    def n_taught(self) -> int:
+        """Tokens that are taught, of both."""
+        return self.first.n_taught + self.second.n_taught
+
+    @cached_property
+    def lines(self) -> tuple[Line, ...]:
+        """Both, the second with the first one's rows where they begin."""
+        n = self.first.n_rows
+        own = torch.arange(n, self.n_rows)
+        return (
+            Line(self.first, torch.arange(n), 0),
+            Line(self.second, torch.cat((torch.arange(self.n_shared), own)), self.n_shared),
+        )
+
+
+@dataclass(frozen=True)
+class Line:
+    """One sequence, in the rows of its segment or fork.
+
+    Attributes:
+        segment: its tokens.
+        rows: `(n_rows,)` where each of them stands.
+        n_repeated: how many at the beginning are another sequence's too, which comes before.
+    """
+
+    segment: Segment
+    rows: Tensor
+    n_repeated: int
 
 
 def shared(segments: Sequence[Segment]) -> list[Segment]:
@@ -108,15 +177,19 @@ class Span:
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Segments of about one length, as rows of a padded table.
+    """Sequences of about one length, as rows of a padded table.
 
     Attributes:
         rows: `(B, M)` rows of the stream, -1 where padded.
-        padded: whether there is any padding.
+        asks: `(B, M)` whether a row is looked up for itself here: neither padding nor repeated.
+        padded: whether there are others.
+        repeats: whether some are repeated.
     """
 
     rows: Tensor
+    asks: Tensor
     padded: bool
+    repeats: bool
 
     @cached_property
     def own_rows(self) -> Tensor:
@@ -141,14 +214,14 @@ class Stream:
         positions: like `ids`; each segment counts from 0.
         taught: `(R,)` rows whose next token is taught.
         target: `(R,)` that next token.
-        owner: `(R,)` the segment it belongs to.
-        counts: `(S,)` how many of these rows each segment has.
+        owner: `(R,)` the sequence it belongs to.
+        counts: `(S,)` how many of these rows each sequence has; a fork has two sequences.
         share: `(R,)` what it weighs in the loss.
     """
 
     def __init__(
         self,
-        segments: Sequence[Segment],
+        segments: Sequence[Segment | Fork],
         device: torch.device,
         *,
         grid: bool = False,
@@ -157,7 +230,7 @@ class Stream:
         """Lay out `segments`, of which each teaches something.
 
         Args:
-            segments: the segments, in any order.
+            segments: the segments, in any order; in a grid there are no forks.
             device: where the pass runs.
             grid: one padded row per segment.
             grain: fill each adapter's rows up to a multiple of this many, so that shapes recur.
@@ -170,55 +243,86 @@ class Stream:
         self.size = self.spans[-1].end
         self._fill(len(self.segments) if grid else 1)
         self._index: dict[tuple[int, int, int], tuple[Tensor, Tensor]] = {}
+        self._repeats: dict[tuple[int, int], Tensor] = {}
         self._masks: dict[tuple[int, int | None], Tensor] = {}
-        self.groups = [] if grid else [self._group(members) for members in _alike(lengths, grain)]
+        self.groups = [] if grid else self._groups()
 
     def _fill(self, n_lines: int) -> None:
         """Write token ids, positions and targets, on the CPU, and move them over once."""
         ids, positions = torch.zeros(2, self.size, dtype=torch.long)
-        taught, target, owner, share = [], [], [], []
-        for index, (segment, start) in enumerate(zip(self.segments, self.starts, strict=True)):
-            n = segment.n_rows
-            ids[start : start + n] = segment.ids[:n]
-            positions[start : start + n] = torch.arange(n)
-            rows = segment.learn[1 : n + 1].nonzero()[:, 0]
-            taught.append(rows + start)
-            target.append(segment.ids[1 : n + 1][rows].long())
-            owner.append(torch.full_like(rows, index))
-            share.append(torch.full(rows.shape, segment.share))
+        taught, target, share = [], [], []
+        self._lines: list[Line] = []
+        for segment, start in zip(self.segments, self.starts, strict=True):
+            for line in segment.lines:
+                source, rows = line.segment, line.rows + start
+                ids[rows] = source.ids[: source.n_rows].long()
+                positions[rows] = torch.arange(source.n_rows)
+                taught.append(rows[source.taught])
+                target.append(source.ids[1:][source.taught].long())
+                share.append(torch.full(source.taught.shape, source.share))
+                self._lines.append(Line(source, rows, line.n_repeated))
         self.ids = ids.view(n_lines, -1).to(self.device)
         self.positions = positions.view(n_lines, -1).to(self.device)
-        self.taught, self.target, self.owner, self.share = (
-            torch.cat(parts).to(self.device) for parts in (taught, target, owner, share)
+        self.counts = torch.tensor([len(rows) for rows in taught])
+        owner = torch.arange(len(taught)).repeat_interleave(self.counts)
+        self.counts, self.owner = self.counts.to(self.device), owner.to(self.device)
+        self.taught, self.target, self.share = (
+            torch.cat(parts).to(self.device) for parts in (taught, target, share)
         )
-        self.counts = torch.tensor([len(rows) for rows in taught], device=self.device)
 
-    def _group(self, members: list[int]) -> Group:
-        lengths = [self.segments[i].n_rows for i in members]
-        count, longest = len(members), max(lengths)
+    def _groups(self) -> list[Group]:
+        lengths = [len(line.rows) for line in self._lines]
+        return [
+            self._group([self._lines[i] for i in members])
+            for members in _alike(lengths, self.grain)
+        ]
+
+    def _group(self, lines: list[Line]) -> Group:
+        count, longest = len(lines), max(len(line.rows) for line in lines)
         if self.grain > 1:
             count = _up(count, 1 if count < 4 else 2 if count < 8 else 4)
             longest = _up(longest, self.grain // 2)
         rows = torch.full((count, longest), -1, dtype=torch.long)
-        for line, (i, n) in enumerate(zip(members, lengths, strict=True)):
-            rows[line, :n] = torch.arange(self.starts[i], self.starts[i] + n)
-        return Group(rows=rows.to(self.device), padded=bool((rows < 0).any()))
+        asks = torch.zeros(count, longest, dtype=torch.bool)
+        for at, line in enumerate(lines):
+            rows[at, : len(line.rows)] = line.rows
+            asks[at, line.n_repeated : len(line.rows)] = True
+        return Group(
+            rows=rows.to(self.device),
+            asks=asks.to(self.device),
+            padded=not bool(asks.all()),
+            repeats=any(line.n_repeated for line in lines),
+        )
 
     def head_rows(self, group: int, heads: int, fold: int) -> tuple[Tensor, Tensor]:
         """Rows of a `(T * heads, d)` matrix in the order `(B, heads / fold, fold, M)`.
 
         Returns:
-            Where to read, and where to write; padding writes to the row after the last.
+            Where to read, and where to write; padding and what is repeated write to the row after
+            the last.
         """
         key = group, heads, fold
         if key not in self._index:
             table = self.groups[group]
-            head = torch.arange(heads, device=self.device).view(1, heads // fold, fold, 1)
-            read = table.own_rows[:, None, None] * heads + head
-            write = table.rows[:, None, None] * heads + head
-            write = torch.where(table.real[:, None, None], write, self.size * heads)
-            self._index[key] = read.flatten(), write.flatten()
+            read = self._spread(table.own_rows, heads, fold)
+            write = self._spread(table.own_rows, heads, fold, table.asks)
+            self._index[key] = read, write
         return self._index[key]
+
+    def repeated_rows(self, group: int, heads: int) -> Tensor:
+        """As `head_rows`, where to write what is repeated; all else to the row after the last."""
+        key = group, heads
+        if key not in self._repeats:
+            table = self.groups[group]
+            self._repeats[key] = self._spread(table.own_rows, heads, 1, table.real & ~table.asks)
+        return self._repeats[key]
+
+    def _spread(self, rows: Tensor, heads: int, fold: int, kept: Tensor | None = None) -> Tensor:
+        head = torch.arange(heads, device=self.device).view(1, heads // fold, fold, 1)
+        at = rows[:, None, None] * heads + head
+        if kept is not None:
+            at = torch.where(kept[:, None, None], at, self.size * heads)
+        return at.flatten()
 
     def mask(self, longest: int, window: int | None) -> Tensor:
         """`(M, M)` of 0 where a row may look and minus infinity where not, fp32."""
@@ -233,11 +337,11 @@ class Stream:
 
     @cached_property
     def gathered(self) -> Tensor:
-        """`(T,)` for each row, where it stands among all groups' real rows, one after another.
+        """`(T,)` for each row, where it stands among all groups' asking rows, one after another.
 
         Rows that only fill a span up point one past the end.
         """
-        real = torch.cat([group.rows[group.real] for group in self.groups])
+        real = torch.cat([group.rows[group.asks] for group in self.groups])
         place = torch.full((self.size,), len(real), dtype=torch.long, device=self.device)
         place[real] = torch.arange(len(real), device=self.device)
         return place
@@ -248,16 +352,16 @@ def _up(n: int, step: int) -> int:
     return n + -n % step
 
 
-def _by_adapter(segments: Sequence[Segment]) -> list[Segment]:
+def _by_adapter(segments: Sequence[Segment | Fork]) -> list[Segment | Fork]:
     """Adapters in the order of their first segment; each one's segments in the order given."""
-    order: dict[Adapter | None, list[Segment]] = {}
+    order: dict[Adapter | None, list[Segment | Fork]] = {}
     for segment in segments:
         order.setdefault(segment.adapter, []).append(segment)
     return [segment for group in order.values() for segment in group]
 
 
 def _lay_out(
-    segments: Sequence[Segment], width: int | None, grain: int
+    segments: Sequence[Segment | Fork], width: int | None, grain: int
 ) -> tuple[list[int], list[Span]]:
     """Each segment's first row, and each adapter's span, filled up to a multiple of `grain`."""
     starts: list[int] = []

@@ -2,7 +2,7 @@
 
 `learn` is the method; `attempt.carry_out` is what becomes of it in a job.
 
-Axes: `P` pairs, each of a chosen and a rejected answer; `S` segments.
+Axes: `P` pairs, each of a chosen and a rejected answer.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import msgspec
 import torch
@@ -21,8 +22,10 @@ from tunery.core.progress import Metrics, Note
 from tunery.modeling.adapter import Adapter
 from tunery.modeling.base import Base
 from tunery.modeling.optimizer import AdamW
-from tunery.modeling.stream import Segment, micro_batches
+from tunery.modeling.stream import Fork, micro_batches
 from tunery.trainers.text_sft import Budget, NotFinite, fitting
+
+Item = TypeVar("Item", "Pair", Fork)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -30,24 +33,17 @@ class Pair:
     """A prompt with the better answer, and with the other.
 
     Attributes:
-        chosen: the better one.
-        rejected: the other.
+        answers: the better one, and then the other; they share the prompt.
         reference: `(2,)` log-likelihood of each before anything was learnt.
     """
 
-    chosen: Segment
-    rejected: Segment
+    answers: Fork
     reference: Tensor
 
     @property
-    def segments(self) -> tuple[Segment, Segment]:
-        """Both, the better one first."""
-        return self.chosen, self.rejected
-
-    @property
     def n_rows(self) -> int:
-        """Rows that a pass needs, counted as if both were as long as the longer one."""
-        return 2 * max(self.chosen.n_rows, self.rejected.n_rows)
+        """Rows that a pass needs."""
+        return self.answers.n_rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,12 +124,11 @@ def learn(
             optimizer.step(rate(number))
         except ArithmeticError as error:
             raise NotFinite(f"in step {number}, {error}") from error
-        segments = [segment for pair in pairs for segment in pair.segments]
         yield Step(
             number=number,
             rewards=rewards,
-            taught=sum(segment.n_taught for segment in segments),
-            rows=sum(segment.n_rows for segment in segments),
+            taught=sum(pair.answers.n_taught for pair in pairs),
+            rows=sum(pair.n_rows for pair in pairs),
             seconds=time.perf_counter() - began,
             learning_rate=rate(number),
         )
@@ -182,7 +177,7 @@ def _together(
     base: Base, adapter: Adapter, pairs: Sequence[Pair], beta: float, share: float
 ) -> list[Score]:
     """Forward and backward for pairs that are in memory together."""
-    stream = base.stream([segment for pair in pairs for segment in pair.segments])
+    stream = base.stream([pair.answers for pair in pairs])
     policy = base.log_likelihoods(stream).view(-1, 2)
     losses, rewards = preference_loss(policy, _references(pairs, policy), beta)
     (losses.sum() * share).backward()
@@ -195,13 +190,14 @@ def _one_by_one(
     """The same for a pair of which only one answer fits: the chain rule, and one more pass."""
     [pair] = pairs
     drawn = adapter.dropout.get_state()
+    segments = pair.answers.first, pair.answers.second
     policy = torch.cat(
-        [base.log_likelihoods(base.stream([segment])).detach() for segment in pair.segments]
+        [base.log_likelihoods(base.stream([segment])).detach() for segment in segments]
     ).requires_grad_()
     losses, rewards = preference_loss(policy[None], _references(pairs, policy), beta)
     [slopes] = torch.autograd.grad(losses.sum() * share, [policy])
     adapter.dropout.set_state(drawn)
-    for segment, slope in zip(pair.segments, slopes, strict=True):
+    for segment, slope in zip(segments, slopes, strict=True):
         base.log_likelihoods(base.stream([segment])).backward(slope[None])
     return _scores(losses, rewards)
 
@@ -210,32 +206,35 @@ def evaluate(
     base: Base, pairs: Sequence[Pair], budget: Budget, beta: float
 ) -> Generator[Note, None, Rewards]:
     """Measure how well the pairs' adapter tells their answers apart."""
-    segments = [segment for pair in pairs for segment in pair.segments]
-    policy = (yield from log_likelihoods(base, segments, budget)).view(-1, 2)
+    policy = yield from log_likelihoods(base, [pair.answers for pair in pairs], budget)
     return mean(_scores(*preference_loss(policy, _references(pairs, policy), beta)))
 
 
 def log_likelihoods(
-    base: Base, segments: Sequence[Segment], budget: Budget
+    base: Base, forks: Sequence[Fork], budget: Budget
 ) -> Generator[Note, None, Tensor]:
-    """`(S,)` of each segment, without gradient or dropout."""
+    """`(P, 2)` of both sequences of each fork, without gradient or dropout."""
 
     @torch.no_grad()
-    def attempt() -> dict[Segment, float]:
-        found: dict[Segment, float] = {}
-        grid = not base.layout.packed
-        for micro_batch in micro_batches(segments, max_rows=budget.max_rows, grid=grid):
-            stream = base.stream(micro_batch)
-            found.update(zip(stream.segments, base.log_likelihoods(stream).tolist(), strict=True))
+    def attempt() -> dict[Fork, list[float]]:
+        found: dict[Fork, list[float]] = {}
+        for micro_batch in cut(base, forks, budget):
+            both = base.log_likelihoods(base.stream(micro_batch)).view(-1, 2)
+            found.update(zip(micro_batch, both.tolist(), strict=True))
         return found
 
     found = yield from fitting(base, budget, attempt)
-    return torch.tensor([found[segment] for segment in segments])
+    return torch.tensor([found[fork] for fork in forks])
 
 
-def cut(base: Base, pairs: Sequence[Pair], budget: Budget) -> Iterator[list[Pair]]:
-    """`pairs` as micro-batches within the budget; a pair beyond it is one of its own."""
-    return micro_batches(pairs, max_rows=budget.max_rows, grid=not base.layout.packed)
+def cut(base: Base, items: Sequence[Item], budget: Budget) -> Iterator[list[Item]]:
+    """Pairs or forks as micro-batches within the budget; one beyond it is one of its own.
+
+    In a grid nothing is shared: a fork is two padded rows, each of them no longer than the fork.
+    """
+    if base.layout.packed:
+        return micro_batches(items, max_rows=budget.max_rows)
+    return micro_batches(items, max_rows=budget.max_rows // 2, grid=True)
 
 
 def mean(scores: Sequence[Score]) -> Rewards:

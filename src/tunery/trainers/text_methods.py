@@ -10,7 +10,8 @@ import msgspec
 from torch import Tensor
 
 from tunery.core.progress import Metrics, Note
-from tunery.modeling.stream import shared
+from tunery.modeling.adapter import Adapter
+from tunery.modeling.stream import Fork, shared
 from tunery.trainers import references, text_dpo, text_sft
 from tunery.trainers.preparation import Training
 from tunery.trainers.text_data import Examples
@@ -138,11 +139,11 @@ class Preferring:
         )
 
     def _pairs(self, examples: Examples, rows: Sequence[int]) -> list[Pair]:
-        segments = examples.segments(rows, self._training.adapter)
         reference = self._references[examples]
+        forks = _forks(examples, rows, self._training.adapter)
         return [
-            Pair(chosen=chosen, rejected=rejected, reference=reference[row])
-            for row, chosen, rejected in zip(rows, segments[::2], segments[1::2], strict=True)
+            Pair(answers=fork, reference=reference[row])
+            for row, fork in zip(rows, forks, strict=True)
         ]
 
     def _reference(self, examples: Examples) -> Generator[Note, None, Tensor]:
@@ -154,10 +155,18 @@ class Preferring:
             return kept
         # A fresh adapter changes nothing yet: without it, the same comes faster.
         adapter = None if request.initial_adapter is None else self._training.adapter
-        segments = examples.segments(range(len(examples)), adapter)
-        found = yield from text_dpo.log_likelihoods(
-            self._training.base, segments, self._training.budget
+        forks = _forks(examples, range(len(examples)), adapter)
+        reference = yield from text_dpo.log_likelihoods(
+            self._training.base, forks, self._training.budget
         )
-        reference = found.view(-1, 2)
         references.keep(folder, name, reference)
         return reference
+
+
+def _forks(examples: Examples, rows: Sequence[int], adapter: Adapter | None) -> list[Fork]:
+    """Of each row, its two answers to one prompt."""
+    segments = examples.segments(rows, adapter)
+    return [
+        Fork(first=first, second=second)
+        for first, second in zip(segments[::2], segments[1::2], strict=True)
+    ]
