@@ -6,7 +6,7 @@ import pytest
 
 from tunery.core.errors import InvalidValue
 from tunery.core.hyperparameters import Hyperparameters, TuningDefaults
-from tunery.core.method import Preference, Supervised
+from tunery.core.method import Preference, Subject, Supervised
 from tunery.core.plan import plan
 
 DEFAULTS = TuningDefaults(learning_rate=1e-3)
@@ -41,3 +41,11 @@ def test_preferences_are_learnt_at_a_rate_of_their_own() -> None:
 
 def test_only_preferences_have_a_beta() -> None:
     assert plan(Supervised(), n_examples=100, defaults=DEFAULTS).resolved.beta is None
+
+
+@pytest.mark.parametrize("word", ["", " ", "a\nlicense: mit", "a\x1b[31m", "a\u2028b", "a\x85b"])
+def test_a_trigger_word_is_on_one_line_and_says_something(word: str) -> None:
+    with pytest.raises(InvalidValue, match="on one line") as refused:
+        Subject(trigger_word=word)
+    assert refused.value.param == "trigger_word"
+    assert Subject(trigger_word="snow leopard 🧑‍🚀").trigger_word == "snow leopard 🧑‍🚀"

@@ -1,5 +1,6 @@
 """How a job learns. A closed union: a new method is a new case, found by the type checker."""
 
+import unicodedata
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -16,6 +17,8 @@ HIGHEST_BETA = 2.0
 
 FEWEST_ITERATIONS, MOST_ITERATIONS = 100, 1000
 LOWEST_RATE, HIGHEST_RATE = 1e-6, 5e-3
+_LINE_BREAKS = frozenset({"Cc", "Zl", "Zp"})
+"""What breaks lines, and control characters: none of them is part of a word."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +72,12 @@ class Subject:
 
     def __post_init__(self) -> None:
         """Refuse what is out of range, naming the range."""
+        kinds = set(map(unicodedata.category, self.trigger_word))
+        if not self.trigger_word.strip() or kinds & _LINE_BREAKS:
+            raise InvalidValue(
+                "trigger_word must be a word, on one line and without control characters",
+                param="trigger_word",
+            )
         if not FEWEST_ITERATIONS <= self.iterations <= MOST_ITERATIONS:
             raise InvalidValue(
                 f"iterations is {self.iterations}; it must be from {FEWEST_ITERATIONS} to "

@@ -78,7 +78,7 @@ def test_a_job_reports_every_step_and_hands_over_an_adapter(request_: RunRequest
     folder = Path(request_.blobs) / FOLDER / "1" / "adapter"
     assert {path.name for path in folder.iterdir()} == {WEIGHTS, "README.md", "manifest.json"}
     card = (folder / "README.md").read_text()
-    assert "instance_prompt: TOK" in card
+    assert 'instance_prompt: "TOK"' in card
     assert str(TINY_IMAGE) not in card
 
 

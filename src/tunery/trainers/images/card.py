@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 from tunery.core.progress import RunRequest, SubjectRequest
 from tunery.trainers.card import public_name
 from tunery.trainers.images.checkpoints import Position
@@ -11,7 +14,7 @@ _CARD = """\
 base_model: {base_model}
 library_name: diffusers
 pipeline_tag: text-to-image
-instance_prompt: {trigger_word}
+instance_prompt: {quoted_trigger_word}
 tags:
 - lora
 - flux
@@ -20,13 +23,12 @@ tags:
 
 # {name}
 
-A LoRA for `{base_model}` that draws what `{trigger_word}` stands for, made with Tunery from
+A LoRA for `{base_model}` that draws what {trigger_word} stands for, made with Tunery from
 {n_pictures} pictures.
 
 | | |
 |---|---|
 | job | `{job_id}` |
-| trigger word | `{trigger_word}` |
 | tuning | {tuning} |
 | steps, batch size | {total_steps}, {batch_size} |
 | learning rate | {learning_rate:g}, warm-up over {warmup:g} % of the steps, then linear to zero |
@@ -39,7 +41,7 @@ from diffusers import FluxPipeline
 
 pipeline = FluxPipeline.from_pretrained("{base_model}")
 pipeline.load_lora_weights("PATH_OF_THIS_FOLDER")
-image = pipeline("a picture of {trigger_word}").images[0]
+image = pipeline({prompt}).images[0]
 ```
 """
 
@@ -55,7 +57,9 @@ def model_card(
         base_model=public_name(request),
         name=request.trained_model or request.job_id,
         job_id=request.job_id,
-        trigger_word=subject.trigger_word,
+        trigger_word=_code(subject.trigger_word),
+        quoted_trigger_word=_quoted(subject.trigger_word),
+        prompt=_quoted(f"a picture of {subject.trigger_word}"),
         tuning=tuning,
         n_pictures=position.n_pictures,
         batch_size=position.batch_size,
@@ -66,3 +70,15 @@ def model_card(
         seed=position.seed,
         r=request.r,
     )
+
+
+def _quoted(text: str) -> str:
+    """`text` as both YAML and Python have it between quotes."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _code(text: str) -> str:
+    """`text` as a code span of Markdown, backticks and all (CommonMark 0.31, section 6.1)."""
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    fence = "`" * (longest + 1)
+    return f"{fence} {text} {fence}" if longest else f"`{text}`"
