@@ -16,6 +16,13 @@ from tunery.modeling.choosing import Ask, Broken, Token
 from tunery.modeling.sample import sample
 from tunery.modeling.samplers import Sampler, Turnwise, sampler_for
 
+
+@pytest.fixture(autouse=True)
+def small_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the short rows of these tests lie in several tables and outgrow them."""
+    monkeypatch.setattr("tunery.modeling.cache._SMALLEST", 16)
+
+
 Said = dict[int, list[Token | Broken]]
 
 
@@ -100,7 +107,7 @@ def test_each_gets_what_it_gets_alone_at_whatever_steps_others_join(name: str) -
     [
         Limits(sequences=2),
         Limits(piece=4),
-        Limits(tokens=160),
+        Limits(tokens=96),
         Limits(tokens=1, piece=3),
         Limits(sequences=1, tokens=1, piece=1),
     ],

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-_SMALLEST = 64
+_SMALLEST = 256
 """The capacity of the table for the shortest sequences."""
 
 

@@ -93,6 +93,11 @@ def rotary(
 ) -> tuple[Tensor, Tensor]:
     """`apply_rotary_pos_emb` of transformers."""
     cos, sin = cos.unsqueeze(unsqueeze_dim), sin.unsqueeze(unsqueeze_dim)
+    if not torch.is_grad_enabled() and q.shape[-1] == k.shape[-1]:
+        turned = _turned(torch.cat((q, k), unsqueeze_dim), cos, sin, 1)
+        heads = [x.shape[unsqueeze_dim] for x in (q, k)]
+        q, k = turned.split(heads, unsqueeze_dim)
+        return q, k
     return _Turn.apply(q, cos, sin), _Turn.apply(k, cos, sin)
 
 
@@ -146,6 +151,8 @@ def _norm_for(module: nn.Module) -> Pass | None:
 
 def _norm(factor: Tensor, eps: float) -> Pass:
     def ours(x: Tensor) -> Tensor:
+        if x.dtype == factor.dtype == torch.float32 and not torch.is_grad_enabled():
+            return F.rms_norm(x, factor.shape, factor, eps)
         out: Tensor = _Norm.apply(x, factor, eps)
         return out
 
@@ -163,7 +170,11 @@ def _mlp_for(module: nn.Module) -> Pass | None:
     def ours(x: Tensor) -> Tensor:
         # Looked up anew each time: by then, places may stand where the linears stood.
         gate, up, down = (module.get_submodule(n) for n in ("gate_proj", "up_proj", "down_proj"))
-        out: Tensor = down(_Gate.apply(gate(x), up(x)))
+        if torch.is_grad_enabled():
+            passed: Tensor = _Gate.apply(gate(x), up(x))
+        else:
+            passed = F.silu(gate(x)).mul_(up(x))
+        out: Tensor = down(passed)
         return out
 
     weight = gate_proj.weight

@@ -84,10 +84,10 @@ class Reading:
 
 
 def _by_adapter(portions: Sequence[Portion]) -> list[Portion]:
-    """Adapters in the order of their first portion; of one adapter, a table's slots in order."""
+    """Those of one adapter together; where each has its own, in the order of a table's slots."""
     first: dict[Adapter | None, int] = {}
-    for portion in portions:
-        first.setdefault(portion.adapter, len(first))
+    for slot, portion in enumerate(sorted(portions, key=lambda one: one.memory.slot)):
+        first.setdefault(portion.adapter, slot)
     return sorted(portions, key=lambda one: (first[one.adapter], one.memory.slot))
 
 
@@ -150,7 +150,8 @@ class _Single:
         self._write(keys, k)
         self._write(values, v)
         n_slots, n_keys = len(self._table.memories), k.shape[1]
-        asked = q.index_select(0, self._reader).view(n_slots * n_keys, -1, q.shape[2])
+        asked = q if self._own is None and len(q) == n_slots else q.index_select(0, self._reader)
+        asked = asked.reshape(n_slots * n_keys, -1, q.shape[2])
         known_keys, known_values = (
             rows[:n_slots].flatten(0, 1)[:, : self._width] for rows in (keys, values)
         )

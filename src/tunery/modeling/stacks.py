@@ -1,7 +1,7 @@
 """Adapters side by side: a few rows of each are one batched product and not one for each adapter.
 
-Axes: `A` adapters, `M` rows of each, `i` inputs of a family, `o` outputs of one member, `k` members
-that any of the adapters targets, `r` the largest rank.
+Axes: `T` rows, `A` adapters, `M` rows of each, `i` inputs of a family, `o` outputs of one
+member, `k` members that any of the adapters targets, `r` the largest rank.
 """
 
 from __future__ import annotations
@@ -28,14 +28,12 @@ class _Layer:
     """What the adapters hold for one family; zero where one has a smaller rank or no such target.
 
     Attributes:
-        at: which members of the family are targeted.
         down: `(A, i, k * r)`, scaled.
-        up: for each, `(A, r, o)`.
+        up: by member, `(A, r, o)`.
     """
 
-    at: list[int]
     down: Tensor
-    up: list[Tensor]
+    up: dict[int, Tensor]
 
 
 class Stack:
@@ -51,7 +49,9 @@ class Stack:
         self._rank = max(one.config.r for one in self._adapters if one is not None)
         self._layers: dict[Family, _Layer | None] = {}
         device = next(one.master.device for one in self._adapters if one is not None)
-        self._table, self._place = _table(spans, device)
+        self._table = self._place = None
+        if max(self._counts) > 1:
+            self._table, self._place = _table(spans, device)
 
     def fits(self, spans: Sequence[Span]) -> bool:
         """Whether these are the adapters of `spans`, each with as many rows."""
@@ -59,18 +59,18 @@ class Stack:
         return same and [span.adapter for span in spans] == self._adapters
 
     def add(self, family: Family, x: Tensor, outputs: Sequence[Tensor]) -> None:
-        """Add to `outputs`, the members' `(T, o)`, what the adapters give for `x`, `(T, i)`."""
+        """Add to `outputs`, each member's `(T, o)`, what the adapters give for `x`, `(T, i)`."""
         if family not in self._layers:
             self._layers[family] = self._layer(family)
         layer = self._layers[family]
         if layer is None:
             return
-        own = x if self._table is None else x.index_select(0, self._table)
-        low = torch.bmm(own.view(len(self._adapters), -1, x.shape[1]), layer.down)
-        for i, at in enumerate(layer.at):
-            part = low[:, :, i * self._rank : (i + 1) * self._rank]
-            delta = torch.bmm(part, layer.up[i]).flatten(0, 1)
-            outputs[at].add_(delta if self._place is None else delta.index_select(0, self._place))
+        rows = x if self._table is None else x.index_select(0, self._table)
+        low = torch.bmm(rows.view(len(self._adapters), -1, x.shape[1]), layer.down)
+        lows = low.split(self._rank, 2)
+        for part, (at, up) in zip(lows, layer.up.items(), strict=True):
+            more = torch.bmm(part, up).flatten(0, 1)
+            outputs[at].add_(more if self._place is None else more.index_select(0, self._place))
 
     def _layer(self, family: Family) -> _Layer | None:
         parts = [one.parts.get(family) if one else None for one in self._adapters]
@@ -79,27 +79,25 @@ class Stack:
             return None
         n, r = len(parts), self._rank
         down = family.weight.new_zeros(n, family.n_inputs, len(at) * r)
-        up = [family.weight.new_zeros(n, r, family.widths[member]) for member in at]
+        up = {member: family.weight.new_zeros(n, r, family.widths[member]) for member in at}
         for i, (adapter, part) in enumerate(zip(self._adapters, parts, strict=True)):
             if adapter is None or part is None:
                 continue
             own = adapter.config.r
             for j, member in enumerate(part.at):
-                place = at.index(member)
+                first = at.index(member) * r
                 rows = part.down[j * own : (j + 1) * own]
-                down[i, :, place * r : place * r + own] = rows.T * adapter.scale
-                up[place][i, :own] = part.up[j].T
-        return _Layer(at, down, up)
+                down[i, :, first : first + own] = rows.T * adapter.scale
+                up[member][i, :own] = part.up[j].T
+        return _Layer(down, up)
 
 
-def _table(spans: Sequence[Span], device: torch.device) -> tuple[Tensor | None, Tensor | None]:
+def _table(spans: Sequence[Span], device: torch.device) -> tuple[Tensor, Tensor]:
     """`(A * M,)` rows to read, and `(T,)` where among them each row stands.
 
-    An adapter with fewer rows reads its first one again. None where each has one row.
+    An adapter with fewer rows reads its first one again.
     """
     most = max(span.end - span.first for span in spans)
-    if most == 1:
-        return None, None
     rows = [
         row if row < span.end else span.first
         for span in spans
