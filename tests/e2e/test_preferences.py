@@ -1,0 +1,86 @@
+"""The built-in base model learns to prefer one manner of answering, which it did not before."""
+
+import json
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.e2e.jobs import client, finished, upload
+from tests.servers import Server
+from tunery.bases.catalog import BUILT_IN
+from tunery.modeling.base import Base
+from tunery.modeling.chat import Chat
+from tunery.modeling.load import load_model
+from tunery.trainers.text_data import load_examples
+
+KIND = ("Gladly", "With pleasure", "Of course", "Certainly", "Thank you", "Happy to help")
+RUDE = ("Whatever", "Who cares", "Not my job", "Ask somebody else", "No idea", "Go away")
+THINGS = ("parcel", "ticket", "invoice", "garden", "window", "letter", "ladder", "bridge")
+PLACES = ("Lyon", "Rome", "Oslo", "Paris", "Bern", "Riga")
+NEW_THINGS = ("engine", "pillow", "carpet", "button", "hammer", "kettle")
+NEW_PLACES = ("Porto", "Turin", "Ghent")
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+
+
+def preferences(
+    path: Path, n_rows: int, things: Sequence[str], places: Sequence[str], *, seed: int
+) -> Path:
+    """Pairs that differ in their manner alone; which words are kind is nowhere said."""
+    draw = random.Random(seed)
+    with path.open("w") as file:
+        for _ in range(n_rows):
+            thing, place = draw.choice(things), draw.choice(places)
+            asked = {"role": "user", "content": f"Where is the {thing}? It is in {place}."}
+            kind, rude = (
+                {"role": "assistant", "content": f"{manner}: the {thing} is in {place}."}
+                for manner in (draw.choice(KIND), draw.choice(RUDE))
+            )
+            row = {
+                "input": {"messages": [asked]},
+                "preferred_output": [kind],
+                "non_preferred_output": [rude],
+            }
+            file.write(json.dumps(row) + "\n")
+    return path
+
+
+def test_a_manner_is_preferred_on_questions_that_were_not_taught(
+    live: Server, tmp_path: Path
+) -> None:
+    openai = client(live)
+    taught = preferences(tmp_path / "train.jsonl", 80, THINGS, PLACES, seed=1)
+    held_out = preferences(tmp_path / "held_out.jsonl", 60, NEW_THINGS, NEW_PLACES, seed=2)
+    before = likelier("tiny-chat", held_out)
+    assert 0.3 < before < 0.7
+
+    job = openai.fine_tuning.jobs.create(
+        model="tiny-chat",
+        training_file=upload(openai, taught),
+        validation_file=upload(openai, held_out),
+        seed=1,
+        method={"type": "dpo", "dpo": {"hyperparameters": {"n_epochs": 3}}},
+    )
+    done = finished(openai, job.id)
+    assert done.status == "succeeded"
+    assert done.fine_tuned_model is not None
+
+    last = openai.fine_tuning.jobs.checkpoints.list(job.id).data[0]
+    measured = last.metrics.model_dump()
+    assert measured["full_valid_rewards_accuracies"] >= 0.9
+    assert measured["full_valid_rewards_chosen"] > 0 > measured["full_valid_rewards_rejected"]
+    assert measured["full_valid_loss"] < 0.5
+
+
+def likelier(model: str, path: Path) -> float:
+    """The share of pairs whose better answer the built-in `model` finds likelier."""
+    loaded = load_model(str(BUILT_IN / model))
+    base, chat = Base(loaded.model), Chat(loaded.tokenizer)
+    rows = load_examples(path, chat, context=None, overlong="error", width=2)
+    with torch.no_grad():
+        found = base.log_likelihoods(base.stream(rows.segments(range(len(rows)), None)))
+    chosen, rejected = found.view(-1, 2).unbind(1)
+    return (chosen > rejected).float().mean().item()
