@@ -32,10 +32,10 @@ from tunery.modeling.base import Base
 from tunery.modeling.stream import Fork, Stream
 from tunery.trainers import references, text_dpo
 from tunery.trainers.attempt import carry_out
+from tunery.trainers.budget import Budget
 from tunery.trainers.failures import told
 from tunery.trainers.preparation import Training, prepare
 from tunery.trainers.text_dpo import Pair, gradient
-from tunery.trainers.text_sft import Budget
 
 FOLDER = "runs/ftjob-0123456789abcdef01234567"
 BETA = 0.3

@@ -20,9 +20,9 @@ from tunery.modeling.chat import Chat
 from tunery.modeling.optimizer import AdamW
 from tunery.modeling.stream import Fork
 from tunery.trainers import text_dpo
+from tunery.trainers.budget import Budget
 from tunery.trainers.text_data import load_examples
 from tunery.trainers.text_dpo import Pair
-from tunery.trainers.text_sft import Budget
 
 N_STEPS, BATCH, RATE, BETA = 20, 4, 5e-3, 0.2
 VOCABULARY = 448

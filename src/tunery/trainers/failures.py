@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from tunery.core.errors import InvalidFile, TuneryError
 from tunery.core.progress import AnyProgress, Failed
 from tunery.trainers import disk, memory
-from tunery.trainers.text_sft import NotFinite
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +28,10 @@ FOR_PICTURES = Advice(
     rate="learning_rate",
     less_memory='finetune_type "lora", a smaller lora_rank or a smaller base model',
 )
+
+
+class NotFinite(ArithmeticError):
+    """A loss or a gradient is infinite or not a number."""
 
 
 def told(values: Iterator[AnyProgress], advice: Advice = FOR_ROWS) -> Iterator[AnyProgress]:

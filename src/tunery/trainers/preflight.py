@@ -41,9 +41,10 @@ from tunery.modeling.load import context_length, load_model, load_tokenizer
 from tunery.modeling.optimizer import AdamW
 from tunery.modeling.stream import Segment
 from tunery.trainers import memory
+from tunery.trainers.budget import Budget
 from tunery.trainers.pipes import listen, own_output
 from tunery.trainers.text_data import Overlong, Row, Which, read_rows, rendered, too_long
-from tunery.trainers.text_sft import Budget, learn
+from tunery.trainers.text_sft import learn
 from tunery.trainers.threads import set_threads
 
 # A model that names no limit still has one for us: no row is longer than this.

@@ -16,9 +16,9 @@ from tunery.modeling.chat import Chat
 from tunery.modeling.load import load_model
 from tunery.modeling.optimizer import AdamW, learning_rate
 from tunery.trainers import checkpoint, disk, token_cache
+from tunery.trainers.budget import Budget
 from tunery.trainers.checkpoint import DamagedCheckpoint, Position
 from tunery.trainers.text_data import Examples, batches, load_examples
-from tunery.trainers.text_sft import Budget
 
 # Rows of a micro-batch to begin with.
 _ROWS_ON_CPU = 2048

@@ -23,7 +23,8 @@ from tunery.modeling.adapter import Adapter
 from tunery.modeling.base import Base
 from tunery.modeling.optimizer import AdamW
 from tunery.modeling.stream import Fork, micro_batches
-from tunery.trainers.text_sft import Budget, NotFinite, fitting
+from tunery.trainers.budget import Budget, fitting
+from tunery.trainers.failures import NotFinite
 
 Item = TypeVar("Item", "Pair", Fork)
 

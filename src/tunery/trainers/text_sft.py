@@ -5,12 +5,10 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import msgspec
 
@@ -19,27 +17,9 @@ from tunery.modeling.adapter import Adapter
 from tunery.modeling.base import Base, Score
 from tunery.modeling.optimizer import AdamW
 from tunery.modeling.stream import Segment, micro_batches, shared
-from tunery.trainers import memory
+from tunery.trainers.budget import Budget, fitting
+from tunery.trainers.failures import NotFinite
 from tunery.trainers.text_data import Examples
-
-Value = TypeVar("Value")
-
-_log = logging.getLogger(__name__)
-
-
-class NotFinite(ArithmeticError):
-    """A loss or a gradient is infinite or not a number."""
-
-
-@dataclass
-class Budget:
-    """How many rows go through the model at a time; less once memory has run out."""
-
-    max_rows: int
-
-    def halve(self) -> None:
-        """Try with half, from now on."""
-        self.max_rows = max(1, self.max_rows // 2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,25 +132,3 @@ def evaluate(
 def cut(base: Base, segments: Sequence[Segment], budget: Budget) -> Iterator[list[Segment]]:
     """`segments` as micro-batches within the budget."""
     return micro_batches(segments, max_rows=budget.max_rows, grid=not base.layout.packed)
-
-
-def fitting(
-    base: Base, budget: Budget, attempt: Callable[[], Value]
-) -> Generator[Note, None, Value]:
-    """What `attempt` gives; each time that memory runs out, again with half of the budget."""
-    while True:
-        try:
-            return attempt()
-        except (MemoryError, RuntimeError) as error:
-            if not memory.is_out_of_memory(error) or budget.max_rows == 1:
-                raise
-            _log.warning("out of memory with %d rows: %s", budget.max_rows, error)
-        # Outside of the handler, which holds on to the tensors of the pass that failed.
-        before = budget.max_rows
-        budget.halve()
-        memory.let_go(base.device)
-        yield Note(
-            level="warn",
-            message=f"Out of memory with {before} tokens at a time; going on with "
-            f"{budget.max_rows}. This changes nothing but the pace.",
-        )

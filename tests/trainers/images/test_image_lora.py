@@ -10,6 +10,8 @@ from tests.modeling.test_flux import write_flux
 from tests.trainers.images.conftest import TINY_IMAGE
 from tunery.modeling.flow import Flow, Prompts, encoded_prompts, generator
 from tunery.modeling.flux import load_pipeline
+from tunery.trainers.budget import Budget
+from tunery.trainers.failures import NotFinite
 from tunery.trainers.images.examples import Shelf
 from tunery.trainers.images.image_lora import (
     KEEPING,
@@ -23,7 +25,6 @@ from tunery.trainers.images.image_lora import (
 )
 from tunery.trainers.images.known import draw
 from tunery.trainers.images.weights import AdapterWeights, FullWeights, Parameters
-from tunery.trainers.text_sft import Budget, NotFinite
 
 CPU = torch.device("cpu")
 

@@ -21,9 +21,10 @@ from torch import Tensor, nn
 from tunery.core.progress import Note
 from tunery.modeling.flow import Flow, Prompts, generator, joined
 from tunery.trainers import memory
+from tunery.trainers.budget import Budget
+from tunery.trainers.failures import NotFinite
 from tunery.trainers.images.examples import Shelf
 from tunery.trainers.images.known import GUIDANCE
-from tunery.trainers.text_sft import Budget, NotFinite
 
 _log = logging.getLogger(__name__)
 

@@ -17,6 +17,7 @@ from tunery.modeling.flow import encoded_prompts
 from tunery.modeling.flux import load_pipeline, native_side, resolve_pipeline
 from tunery.modeling.optimizer import learning_rate
 from tunery.trainers import checkpoint, disk, memory
+from tunery.trainers.budget import Budget
 from tunery.trainers.checkpoint import DamagedCheckpoint
 from tunery.trainers.images import checkpoints
 from tunery.trainers.images.captions import Describe, captions
@@ -27,7 +28,6 @@ from tunery.trainers.images.image_lora import Lesson, lessons
 from tunery.trainers.images.pictures import Picture, read_pictures
 from tunery.trainers.images.samples import MOST_PROMPTS, Sampler
 from tunery.trainers.images.weights import AdapterWeights, FullWeights, Weights
-from tunery.trainers.text_sft import Budget
 
 # Pictures of a micro-batch to begin with.
 _ROWS = 64
