@@ -13,6 +13,7 @@ from tunery.service.image_generations import ImageGenerations
 from tunery.service.jobs import Jobs
 from tunery.service.links import Links
 from tunery.service.models import Models
+from tunery.service.webhooks import few_at_a_time
 from tunery.settings import Settings
 from tunery.worker.drawing import Drawing
 
@@ -41,7 +42,7 @@ def put_together(
     files: Files,
 ) -> Images:
     """Everything over the same store; nothing runs yet."""
-    pictures = ArchiveReader()
+    pictures, check_host = ArchiveReader(), few_at_a_time(addresses.resolve)
     drawing = Drawing(
         store=store,
         painter=ChildPainter(threads=settings.threads),
@@ -59,7 +60,7 @@ def put_together(
             blobs=blobs,
             pictures=pictures,
             clock=clock,
-            check_host=addresses.resolve,
+            check_host=check_host,
         ),
         generations=ImageGenerations(
             store=store,
@@ -67,7 +68,7 @@ def put_together(
             pictures=pictures,
             sealer=sealer,
             clock=clock,
-            check_host=addresses.resolve,
+            check_host=check_host,
             wake=drawing.wake,
         ),
         links=Links(HmacSigner(settings.home, settings.secret_key), clock),
