@@ -244,6 +244,14 @@ def test_a_model_that_cannot_share_a_batch_says_so(caplog: pytest.LogCaptureFixt
     assert "take turns" in caplog.text
 
 
+def test_packed_weights_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tunery.modeling.packs._LARGE", 1)
+    base = Base(tiny_model("phi"))  # its linears have biases, and so has its head
+    asks = asks_of(base)
+    for ask, found in zip(asks, run(Batch(base), {0: asks}), strict=True):
+        assert_same(found, alone(base, ask))
+
+
 def test_all_memory_is_given_back() -> None:
     base = Base(tiny_model("llama"))
     batch = Batch(base)

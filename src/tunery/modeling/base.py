@@ -17,6 +17,7 @@ from tunery.modeling import attention
 from tunery.modeling.head import next_token_nats
 from tunery.modeling.linears import Flight, adopt
 from tunery.modeling.load import context_of
+from tunery.modeling.packs import Packs, packs_for
 from tunery.modeling.passes import replace_passes
 from tunery.modeling.reading import Reading
 from tunery.modeling.stacks import Stack
@@ -205,20 +206,29 @@ class Base:
     @torch.no_grad()
     def next_logits(self, reading: Reading, stack: Stack | None = None) -> Tensor:
         """`(S, V)` logits, fp32, after each portion of `reading`, which is remembered then."""
+        plain = self.layout.plain_head  # its probes are passes themselves
         self._attend(attention.SEGMENTS)
-        flight = self._flight
-        flight.spans, flight.reading, flight.stack = reading.spans, reading, stack
+        flight, packs = self._flight, self._packed_weights
+        flight.spans, flight.reading = reading.spans, reading
+        flight.stack, flight.packs = stack, packs
+        given = {"input_ids": reading.ids, "position_ids": reading.positions, "use_cache": False}
         try:
-            logits: Tensor = self.model(
-                input_ids=reading.ids,
-                position_ids=reading.positions,
-                use_cache=False,
-                logits_to_keep=reading.ends,
-            ).logits
+            if plain and self.head is not None:
+                hidden = self.decoder(**given).last_hidden_state[0].index_select(0, reading.ends)
+                multiply = F.linear if packs is None else packs.product
+                weight, bias = self.head.get_parameter("weight"), getattr(self.head, "bias", None)
+                logits: Tensor = multiply(hidden, weight, bias)
+            else:
+                logits = self.model(**given, logits_to_keep=reading.ends).logits[0]
         finally:
             flight.land()
         reading.note()
-        return logits[0].float()
+        return logits.float()
+
+    @cached_property
+    def _packed_weights(self) -> Packs | None:
+        weight = next(self.model.parameters())
+        return packs_for(weight, sum(one.numel() for one in self.model.parameters()))
 
     def _attend(self, name: str) -> None:
         if name != self._attention:

@@ -24,6 +24,7 @@ from transformers import PreTrainedModel
 from tunery.modeling.autograd import Context
 
 if TYPE_CHECKING:
+    from tunery.modeling.packs import Packs
     from tunery.modeling.reading import Reading
     from tunery.modeling.stacks import Stack
     from tunery.modeling.stream import Span, Stream
@@ -47,6 +48,7 @@ class Flight:
         spans: whose rows are whose; `None` between passes, when places are plain linears.
         stream: the packed stream, where attention works on one.
         reading: or what attention reads on from, where earlier tokens are remembered.
+        packs: copies of the weights for products of a few rows, as a reading's are.
         stack: the adapters of `spans` side by side, where each has a few rows only.
         products: each family's last input and what came of it, for its next member.
         anchor: makes autograd visit a product whose input needs no gradient.
@@ -55,13 +57,14 @@ class Flight:
     spans: Sequence[Span] | None = None
     stream: Stream | None = None
     reading: Reading | None = None
+    packs: Packs | None = None
     stack: Stack | None = None
     products: dict[Family, tuple[Tensor, tuple[Tensor, ...]]] = field(default_factory=dict)
     anchor: Tensor = field(default_factory=lambda: torch.zeros((), requires_grad=True))
 
     def land(self) -> None:
         """Forget the pass."""
-        self.spans = self.stream = self.reading = self.stack = None
+        self.spans = self.stream = self.reading = self.packs = self.stack = None
         self.products.clear()
 
 
@@ -118,7 +121,9 @@ class Family:
 
     def _frozen_products(self, x: Tensor, spans: Sequence[Span]) -> tuple[Tensor, ...]:
         """The same where nothing learns: nothing is kept, nothing dropped."""
-        y = F.linear(x, self.weight, self.bias)
+        packs = self.flight.packs
+        multiply = F.linear if packs is None else packs.product
+        y = multiply(x, self.weight, self.bias)
         outputs = (y,) if len(self.widths) == 1 else y.split(self.widths, 1)
         if self.flight.stack is not None:
             self.flight.stack.add(self, x, outputs)
