@@ -2,7 +2,9 @@
 
 import os
 import re
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
@@ -312,6 +314,31 @@ def test_of_two_calls_that_come_at_once_with_one_key_the_first_holds(
         place.generations.create(OURS, place.new(), Idempotency(key="k", request_hash=b"a call"))
 
     assert place.store.n_pending_images("ours") == 1
+
+
+def test_a_call_that_is_refused_for_its_key_leaves_the_pictures_of_the_first_alone(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both, read = threading.Barrier(2), ArchiveReader.read_picture
+
+    def at_once(reader: ArchiveReader, data: bytes, *, param: str) -> bytes:
+        both.wait(20)
+        return read(reader, data, param=param)
+
+    monkeypatch.setattr(ArchiveReader, "read_picture", at_once)
+    with ThreadPoolExecutor(2) as callers:
+        asked = [
+            callers.submit(
+                place.generations.create,
+                OURS,
+                place.new(source=picture(width, 64)),
+                Idempotency(key="k", request_hash=bytes([width])),
+            )
+            for width in (64, 96)
+        ]
+    (kept,) = [each.result() for each in asked if each.exception() is None]
+    source = b"".join(place.blobs.read(kept.source))
+    assert ArchiveReader().size(source) == (kept.settings.width, 64)
 
 
 def test_an_image_can_be_opened_once_it_is_ready(place: Place) -> None:

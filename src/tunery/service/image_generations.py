@@ -193,6 +193,9 @@ class ImageGenerations:
     def _add(self, generation: ImageGeneration, source: bytes | None, mask: bytes | None) -> None:
         """Keep it: the pictures first, as it may be drawn the moment that it is known."""
         with self._adding:
+            # Of two calls with one key that came at once, the first one's pictures are there.
+            if generation.request_hash is not None and self._is_known(generation.id):
+                return
             if self._store.n_pending_images(generation.project_id) >= MOST_PENDING:
                 raise TooMany(
                     f"{MOST_PENDING} images are yet to be drawn, as many as may be at a time; "
