@@ -4,8 +4,8 @@ No mask over the stream is ever built: that would be quadratic in the micro-batc
 one length are a batch; short ones are two batched matrix products with a softmax between them, long
 ones go to torch's fused attention, which does not keep the weights.
 
-Axes: `T` rows, `H` query heads, `K` key heads, `R = H / K`, `B` segments of a group, `M` rows of
-its longest, `d` and `e` the widths of a key and of a value.
+Axes: `T` rows, `H` query heads, `K` key heads, `R = H / K`, `B` sequences of a group, `M` rows of
+its longest, `Q` of them ask, `d` and `e` the widths of a key and of a value.
 """
 
 from __future__ import annotations
@@ -160,8 +160,8 @@ class _Products(Function):
         out = _rows(q, stream, t * h + 1, e)
         kept: list[Tensor | None] = []
         for index in range(len(stream.groups)):
-            read_q, write_q = stream.head_rows(index, h, h // kv_heads)
-            read_k, _ = stream.head_rows(index, kv_heads, 1)
+            read_q, write_q = stream.query_rows(index, h, h // kv_heads)
+            read_k, _ = stream.key_rows(index, kv_heads)
             n = stream.groups[index].rows.shape[0] * kv_heads
             qg = flat[0].index_select(0, read_q).view(n, -1, d)
             kg, vg = (x.index_select(0, read_k).view(n, -1, x.shape[1]) for x in flat[1:])
@@ -180,12 +180,12 @@ class _Products(Function):
             _rows(dout, stream, t * heads + 1, width)
             for heads, width in ((h, d), (kv_heads, d), (kv_heads, e))
         )
-        repeats = any(group.repeats for group in stream.groups)
+        repeats = any(group.repeated is not None for group in stream.groups)
         again_k, again_v = (torch.zeros_like(x) if repeats else None for x in (dk, dv))
         for index, group in enumerate(stream.groups):
             q, k, v, p, bend = ctx.saved_tensors[5 * index : 5 * index + 5]
-            read_q, write_q = stream.head_rows(index, h, h // kv_heads)
-            _, write_k = stream.head_rows(index, kv_heads, 1)
+            read_q, write_q = stream.query_rows(index, h, h // kv_heads)
+            _, write_k = stream.key_rows(index, kv_heads)
             do = dout.index_select(0, read_q).view(q.shape[0], -1, e)
             dp = torch.bmm(do, v.transpose(1, 2))
             ds = torch._softmax_backward_data(dp, p, -1, p.dtype)
@@ -196,7 +196,7 @@ class _Products(Function):
             dq.index_copy_(0, write_q, torch.bmm(ds, k).mul_(ctx.manner.scale).view(-1, d))
             dk_group = torch.bmm(ds.transpose(1, 2), q).mul_(ctx.manner.scale).view(-1, d)
             dk.index_copy_(0, write_k, dk_group)
-            if group.repeats and again_k is not None and again_v is not None:
+            if group.repeated is not None and again_k is not None and again_v is not None:
                 write_again = stream.repeated_rows(index, kv_heads)
                 again_k.index_copy_(0, write_again, dk_group)
                 again_v.index_copy_(0, write_again, dv_group)
@@ -221,23 +221,28 @@ def _rows(like: Tensor, stream: Stream, n: int, width: int) -> Tensor:
 def _weights(
     q: Tensor, k: Tensor, stream: Stream, index: int, manner: Manner
 ) -> tuple[Tensor, Tensor | None]:
-    """How much each row takes from each other, `(B * K, R * M, M)`, and `tanh` where capped."""
+    """How much each row takes from each other, `(B * K, R * Q, M)`, and `tanh` where capped."""
     group = stream.groups[index]
-    count, longest = group.rows.shape
-    fold = q.shape[1] // longest
+    (count, longest), asking = group.rows.shape, group.asking.shape[1]
+    fold = q.shape[1] // asking
     window = manner.window if manner.window is not None and manner.window < longest else None
-    mask = stream.mask(longest, window).to(q.dtype).repeat(fold, 1)
-    if manner.cap is None:
-        bend = None
+    plain = group.repeated is None
+    bend = None
+    if manner.cap is None and plain:
+        mask = stream.mask(longest, window).to(q.dtype).repeat(fold, 1)
         spread = mask[None].expand(q.shape[0], -1, -1)
         scores = torch.baddbmm(spread, q, k.transpose(1, 2), alpha=manner.scale)
     else:
-        bend = torch.bmm(q, k.transpose(1, 2)).mul_(manner.scale / manner.cap).tanh_()
-        scores = (bend * manner.cap).add_(mask)
+        scores = torch.bmm(q, k.transpose(1, 2)).mul_(manner.scale)
+        if manner.cap is not None:
+            bend = scores.div_(manner.cap).tanh_()
+            scores = bend * manner.cap
+        masks = stream.mask(longest, window) if plain else stream.fork_mask(index, window)[:, None]
+        scores.view(count, -1, asking, longest).add_(masks.to(q.dtype))
     p = softmax(scores, manner.sinks, count, fold)
     if group.padded:
-        heads = q.shape[0] // count * fold
-        p.view(count, heads, longest, longest).mul_(group.asks.to(p.dtype)[:, None, :, None])
+        real = (group.asking >= 0).to(p.dtype)[:, None, :, None]
+        p.view(count, -1, asking, longest).mul_(real)
     return p, bend
 
 

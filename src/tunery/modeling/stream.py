@@ -1,7 +1,7 @@
 """Segments of tokens laid end to end, several adapters in one stream, nothing padded.
 
 Axes: `T` rows of the stream, `S` sequences, `B` sequences of one length group, `M` rows of its
-longest one, `R` taught rows.
+longest one, `Q` rows of those that ask, `R` taught rows.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F  # noqa: N812  (everyone's name for it)
 
 if TYPE_CHECKING:
     from tunery.modeling.adapter import Adapter
@@ -181,25 +182,36 @@ class Group:
 
     Attributes:
         rows: `(B, M)` rows of the stream, -1 where padded.
-        asks: `(B, M)` whether a row is looked up for itself here: neither padding nor repeated.
-        padded: whether there are others.
-        repeats: whether some are repeated.
+        asks: `(B, M)` whether a row asks here: it is neither padding nor repeated.
+        asking: `(B, Q)` the rows that do, -1 where padded; all rows where none is repeated.
+        repeated: `(B,)` how many rows are repeated before those; None where none is.
+        padded: whether there is padding among those that ask.
     """
 
     rows: Tensor
     asks: Tensor
+    asking: Tensor
+    repeated: Tensor | None
     padded: bool
-    repeats: bool
 
     @cached_property
     def own_rows(self) -> Tensor:
         """`(B, M)` rows to read; padding reads its own segment, as a neighbour may hold a NaN."""
-        return torch.where(self.rows < 0, self.rows[:, :1], self.rows).clamp(min=0)
+        return _filled(self.rows)
 
     @cached_property
-    def real(self) -> Tensor:
-        """`(B, M)` whether there is a row, as against padding."""
-        return self.rows >= 0
+    def own_asking(self) -> Tensor:
+        """`(B, Q)` the same of the rows that ask."""
+        return _filled(self.asking)
+
+    @cached_property
+    def again(self) -> Tensor:
+        """`(B, M)` whether a row is repeated."""
+        return (self.rows >= 0) & ~self.asks
+
+
+def _filled(rows: Tensor) -> Tensor:
+    return torch.where(rows < 0, rows[:, :1], rows).clamp(min=0)
 
 
 class Stream:
@@ -242,9 +254,9 @@ class Stream:
         self.starts, self.spans = _lay_out(self.segments, width, grain)
         self.size = self.spans[-1].end
         self._fill(len(self.segments) if grid else 1)
-        self._index: dict[tuple[int, int, int], tuple[Tensor, Tensor]] = {}
-        self._repeats: dict[tuple[int, int], Tensor] = {}
+        self._index: dict[tuple[str, int, int, int], tuple[Tensor, Tensor]] = {}
         self._masks: dict[tuple[int, int | None], Tensor] = {}
+        self._fork_masks: dict[tuple[int, int | None], Tensor] = {}
         self.groups = [] if grid else self._groups()
 
     def _fill(self, n_lines: int) -> None:
@@ -271,69 +283,89 @@ class Stream:
         )
 
     def _groups(self) -> list[Group]:
-        lengths = [len(line.rows) for line in self._lines]
+        """Whole sequences, and those that repeat something, each with its like."""
+        whole = [line for line in self._lines if not line.n_repeated]
+        forked = [line for line in self._lines if 0 < line.n_repeated < len(line.rows)]
         return [
-            self._group([self._lines[i] for i in members])
-            for members in _alike(lengths, self.grain)
+            self._group([lines[i] for i in members])
+            for lines in (whole, forked)
+            for members in _alike([len(line.rows) for line in lines], self.grain)
         ]
 
     def _group(self, lines: list[Line]) -> Group:
-        count, longest = len(lines), max(len(line.rows) for line in lines)
+        repeated = torch.tensor([line.n_repeated for line in lines])
+        rows = self._table([line.rows for line in lines])
+        if not repeated.any():
+            real = rows >= 0
+            padded = not bool(real.all())
+            return Group(rows=rows, asks=real, asking=rows, repeated=None, padded=padded)
+        asking = self._table([line.rows[line.n_repeated :] for line in lines])
+        repeated = F.pad(repeated, (0, len(rows) - len(repeated))).to(self.device)
+        at = torch.arange(rows.shape[1], device=self.device)
+        asks = (rows >= 0) & (at >= repeated[:, None])
+        return Group(rows=rows, asks=asks, asking=asking, repeated=repeated, padded=True)
+
+    def _table(self, lines: list[Tensor]) -> Tensor:
+        """`(B, M)` of `lines`, -1 where padded."""
+        count, longest = len(lines), max(map(len, lines))
         if self.grain > 1:
             count = _up(count, 1 if count < 4 else 2 if count < 8 else 4)
             longest = _up(longest, self.grain // 2)
-        rows = torch.full((count, longest), -1, dtype=torch.long)
-        asks = torch.zeros(count, longest, dtype=torch.bool)
-        for at, line in enumerate(lines):
-            rows[at, : len(line.rows)] = line.rows
-            asks[at, line.n_repeated : len(line.rows)] = True
-        return Group(
-            rows=rows.to(self.device),
-            asks=asks.to(self.device),
-            padded=not bool(asks.all()),
-            repeats=any(line.n_repeated for line in lines),
-        )
+        table = torch.full((count, longest), -1, dtype=torch.long)
+        for at, rows in enumerate(lines):
+            table[at, : len(rows)] = rows
+        return table.to(self.device)
 
-    def head_rows(self, group: int, heads: int, fold: int) -> tuple[Tensor, Tensor]:
-        """Rows of a `(T * heads, d)` matrix in the order `(B, heads / fold, fold, M)`.
+    def query_rows(self, group: int, heads: int, fold: int) -> tuple[Tensor, Tensor]:
+        """Rows of a `(T * heads, d)` matrix in the order `(B, heads / fold, fold, Q)`.
 
         Returns:
-            Where to read, and where to write; padding and what is repeated write to the row after
-            the last.
+            Where to read, and where to write; padding writes to the row after the last.
         """
-        key = group, heads, fold
-        if key not in self._index:
-            table = self.groups[group]
-            read = self._spread(table.own_rows, heads, fold)
-            write = self._spread(table.own_rows, heads, fold, table.asks)
-            self._index[key] = read, write
-        return self._index[key]
+        table = self.groups[group]
+        return self._rows(("query", group, heads, fold), table.own_asking, table.asking >= 0)
+
+    def key_rows(self, group: int, heads: int) -> tuple[Tensor, Tensor]:
+        """The same in the order `(B, heads, M)`; what is repeated is written like padding."""
+        table = self.groups[group]
+        return self._rows(("key", group, heads, 1), table.own_rows, table.asks)
 
     def repeated_rows(self, group: int, heads: int) -> Tensor:
-        """As `head_rows`, where to write what is repeated; all else to the row after the last."""
-        key = group, heads
-        if key not in self._repeats:
-            table = self.groups[group]
-            self._repeats[key] = self._spread(table.own_rows, heads, 1, table.real & ~table.asks)
-        return self._repeats[key]
+        """Where `key_rows` are to be written that are repeated; all else after the last row."""
+        table = self.groups[group]
+        return self._rows(("again", group, heads, 1), table.own_rows, table.again)[1]
 
-    def _spread(self, rows: Tensor, heads: int, fold: int, kept: Tensor | None = None) -> Tensor:
-        head = torch.arange(heads, device=self.device).view(1, heads // fold, fold, 1)
-        at = rows[:, None, None] * heads + head
-        if kept is not None:
-            at = torch.where(kept[:, None, None], at, self.size * heads)
-        return at.flatten()
+    def _rows(
+        self, key: tuple[str, int, int, int], rows: Tensor, written: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        if key not in self._index:
+            _, _, heads, fold = key
+            head = torch.arange(heads, device=self.device).view(1, heads // fold, fold, 1)
+            read = rows[:, None, None] * heads + head
+            write = torch.where(written[:, None, None], read, self.size * heads)
+            self._index[key] = read.flatten(), write.flatten()
+        return self._index[key]
 
     def mask(self, longest: int, window: int | None) -> Tensor:
         """`(M, M)` of 0 where a row may look and minus infinity where not, fp32."""
         key = longest, window
         if key not in self._masks:
             at = torch.arange(longest, device=self.device)
-            back = at[:, None] - at
-            hidden = back < 0 if window is None else (back < 0) | (back >= window)
-            mask = torch.zeros(longest, longest, device=self.device)
-            self._masks[key] = mask.masked_fill_(hidden, -torch.inf)
+            self._masks[key] = _mask(at[:, None] - at, window)
         return self._masks[key]
+
+    def fork_mask(self, group: int, window: int | None) -> Tensor:
+        """`(B, Q, M)`, the same for rows that ask after others that are repeated."""
+        key = group, window
+        if key not in self._fork_masks:
+            table = self.groups[group]
+            assert table.repeated is not None
+            at = torch.arange(table.rows.shape[1], device=self.device)
+            asking = table.repeated[:, None] + torch.arange(table.asking.shape[1], device=at.device)
+            # Padding asks as the last row does: whatever looks nowhere gets a NaN.
+            back = asking.clamp(max=len(at) - 1)[:, :, None] - at
+            self._fork_masks[key] = _mask(back, window)
+        return self._fork_masks[key]
 
     @cached_property
     def gathered(self) -> Tensor:
@@ -345,6 +377,12 @@ class Stream:
         place = torch.full((self.size,), len(real), dtype=torch.long, device=self.device)
         place[real] = torch.arange(len(real), device=self.device)
         return place
+
+
+def _mask(back: Tensor, window: int | None) -> Tensor:
+    """0 where a row may look so far `back` and minus infinity where not, fp32."""
+    hidden = back < 0 if window is None else (back < 0) | (back >= window)
+    return torch.zeros(back.shape, device=back.device).masked_fill_(hidden, -torch.inf)
 
 
 def _up(n: int, step: int) -> int:
@@ -392,4 +430,5 @@ def _alike(lengths: list[int], grain: int) -> Iterator[list[int]]:
             group, real = [], 0
         group.append(i)
         real += n
-    yield group
+    if group:
+        yield group
