@@ -12,7 +12,7 @@ from tests.store.values import OURS, MovableClock, a_file, a_job, added, first_k
 from tunery.core.errors import InvalidValue, NotFound, Unavailable
 from tunery.core.pages import PageRequest
 from tunery.store import sqlite
-from tunery.store.statements import errands, images, upkeep
+from tunery.store.statements import errands, images, jobs, upkeep
 
 _OPEN = """
 import sys
@@ -141,11 +141,12 @@ def test_a_list_never_reads_the_whole_table(
     assert "ix_jobs_without_metadata" in plans[1]
 
 
-def test_what_is_asked_of_images_and_errands_is_found_by_an_index(tmp_path: Path) -> None:
+def test_finetunes_images_and_errands_are_found_by_an_index(tmp_path: Path) -> None:
     expected = {
         images.COUNT_PENDING: "ix_image_generations_pending",
         upkeep.IMAGES_BEFORE: "ix_image_generations_over",
         errands.NEXT_ERRAND: "ix_errands_due",
+        jobs.SUBJECT_JOBS: "ix_jobs_subject",
     }
     which = {"project_id": "ours", "before_us": 1, "count": 1, "kind": "draw", "now_us": 1}
     with sqlite_stage(tmp_path) as stage:

@@ -220,6 +220,9 @@ class JobStore(Protocol):
     ) -> Sequence[FineTuningJob]:
         """The project's jobs with a `sql_source`, of that connection or of any; newest first."""
 
+    def subject_jobs(self, project_id: str) -> Sequence[FineTuningJob]:
+        """The project's jobs that learn from pictures, newest first."""
+
     def set_echo(
         self, project_id: str, job_id: str, dialect: str, value: Mapping[str, object]
     ) -> FineTuningJob:

@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from tunery.core.access import Caller
 from tunery.core.errors import InvalidTransition, NotFound
@@ -28,8 +27,6 @@ DOOR = "bfl"
 """Under this name a job keeps what its door must give back: the comment."""
 _PAGE = 100
 _LONGEST_NAME = 80
-
-Listed = TypeVar("Listed", FineTuningJob, Event)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,8 +113,7 @@ class Finetunes:
 
     def list(self, caller: Caller) -> Sequence[FineTuningJob]:
         """The project's image finetunes, newest first."""
-        jobs = _all(lambda page: self._jobs.list(caller, page))
-        return [job for job in jobs if isinstance(job.method, Subject)]
+        return self._jobs.of_subjects(caller)
 
     def get(self, caller: Caller, job_id: str) -> FineTuningJob:
         """One image finetune; NotFound where the project has none."""
@@ -186,7 +182,7 @@ class Finetunes:
         return file
 
 
-def _all(pages: Callable[[PageRequest], Page[Listed]]) -> Iterator[Listed]:
+def _all(pages: Callable[[PageRequest], Page[Event]]) -> Iterator[Event]:
     """What is on all pages of a list."""
     after = None
     while True:

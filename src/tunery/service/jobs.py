@@ -165,6 +165,10 @@ class Jobs:
         """The jobs that learn from a database, from this one where it is named; newest first."""
         return self._store.connected_jobs(caller.project_id, db_connection_id)
 
+    def of_subjects(self, caller: Caller) -> Sequence[FineTuningJob]:
+        """The jobs that learn from pictures, newest first."""
+        return self._store.subject_jobs(caller.project_id)
+
     def set_echo(
         self, caller: Caller, job_id: str, dialect: str, value: Mapping[str, object]
     ) -> FineTuningJob:

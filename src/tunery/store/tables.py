@@ -156,6 +156,8 @@ UNFINISHED = text("finished_at_us IS NULL")
 """As below: of the jobs that are not over."""
 CONNECTED = text("db_connection_id IS NOT NULL")
 """Of the jobs that learn from a database."""
+OF_SUBJECTS = text("method = 'subject'")
+"""Of the jobs that learn from pictures; said in the same words by the index and by the list."""
 WITHOUT_METADATA = text("(metadata IS NULL OR metadata = '{}')")
 """Said in the same words by the index and by the list that uses it."""
 
@@ -224,6 +226,13 @@ jobs = Table(
         "sequence",
         sqlite_where=CONNECTED,
         postgresql_where=CONNECTED,
+    ),
+    Index(
+        "ix_jobs_subject",
+        "project_id",
+        "sequence",
+        sqlite_where=OF_SUBJECTS,
+        postgresql_where=OF_SUBJECTS,
     ),
     Index(
         "ix_jobs_unfinished",

@@ -6,6 +6,7 @@ from dataclasses import replace
 from tunery.core.errors import NotFound
 from tunery.core.events import Checkpoint, Event, NewEvent
 from tunery.core.job import FineTuningJob, JobStatus
+from tunery.core.method import Subject
 from tunery.core.pages import NumberedItems, NumberedPage, Page, PageRequest
 from tunery.core.ports import Idempotency
 from tunery.core.progress import Metrics
@@ -102,6 +103,11 @@ class MemoryJobs(Part):
             if (source := job.sql_source) is not None
             and db_connection_id in (None, source.db_connection_id)
         ]
+
+    def subject_jobs(self, project_id: str) -> Sequence[FineTuningJob]:
+        """The project's jobs that learn from pictures, newest first."""
+        known = reversed(self._known(project_id))
+        return [job for job in known if isinstance(job.method, Subject)]
 
     def set_echo(
         self, project_id: str, job_id: str, dialect: str, value: Mapping[str, object]

@@ -105,6 +105,11 @@ class SqlJobs(Part):
             which["db_connection_id"] = db_connection_id
         return [job_rows.job(row) for row in self._database.all(query, which)]
 
+    def subject_jobs(self, project_id: str) -> Sequence[FineTuningJob]:
+        """The project's jobs that learn from pictures, newest first."""
+        rows_found = self._database.all(statements.SUBJECT_JOBS, {"project_id": project_id})
+        return [job_rows.job(row) for row in rows_found]
+
     def set_echo(
         self, project_id: str, job_id: str, dialect: str, value: Mapping[str, object]
     ) -> FineTuningJob:

@@ -18,6 +18,7 @@ from tunery.store.statements.parts import given, new, number, numbered, one_of, 
 from tunery.store.statements.query import Query
 from tunery.store.tables import (
     CONNECTED,
+    OF_SUBJECTS,
     WITHOUT_METADATA,
     checkpoints,
     events,
@@ -86,6 +87,9 @@ CONNECTED_JOBS = {
     for of_one in (False, True)
 }
 """By whether those of one connection are meant."""
+SUBJECT_JOBS = Query(
+    select(*JOB_COLUMNS).where(*_LISTED, OF_SUBJECTS).order_by(jobs.c.sequence.desc())
+)
 
 
 @cache
