@@ -1,6 +1,7 @@
 import io
 import struct
 import threading
+import time
 import zipfile
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
@@ -291,6 +292,14 @@ def test_of_the_pictures_that_a_telephone_puts_into_one_file_the_first_is_read()
 
 def test_a_progressive_picture_is_handled() -> None:
     assert_near(read(saved(quarters(), "JPEG", progressive=True, quality=95)))
+
+
+def test_a_flood_of_fill_bytes_in_a_jpeg_is_passed_over_at_once() -> None:
+    jpeg = a_jpeg()
+    began = time.process_time()
+    assert_near(read(jpeg[:2] + b"\xff" * 2**25 + jpeg[2:], "a.jpg"))
+    # Byte for byte it took five seconds.
+    assert time.process_time() - began < 2
 
 
 def test_metadata_that_pillow_warns_of_are_not_looked_at() -> None:

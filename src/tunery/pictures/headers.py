@@ -4,6 +4,7 @@ All but what makes the pixels is left out of the file that is decoded: no decode
 profiles, comments, previews and other metadata, in which most of their surprises lie.
 """
 
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ _MOST_SCANS = 100
 """Of a progressive JPEG; encoders write about ten, and each costs a walk through the picture."""
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
+_FILL = re.compile(rb"\xff+(?=\xff)")
+"""Any number of bytes before a marker (ITU-T T.81, B.1.1.2)."""
 _OTHERS = {
     b"GIF8": "GIF", b"BM": "BMP", b"II*\0": "TIFF", b"MM\0*": "TIFF", b"%PDF": "PDF",
     b"<svg": "SVG", b"<?xml": "SVG", b"8BPS": "Photoshop", b"PK\x03\x04": "ZIP",
@@ -143,8 +146,8 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, slice]]:
     """The segments up to the first scan, which is the last of them."""
     offset = 2
     for _ in range(_MOST_PIECES):
-        while data[offset : offset + 2] == b"\xff\xff":
-            offset += 1
+        if (fill := _FILL.match(data, offset)) is not None:
+            offset = fill.end()
         if offset + 4 > len(data):
             raise BadPicture("it is cut off")
         sign, marker, size = struct.unpack_from(">BBH", data, offset)
