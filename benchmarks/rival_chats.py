@@ -5,8 +5,8 @@ JSON lines `{"adapter": folder, "messages": [...]}`. It says "ready", and for ev
 input it answers all chats once and prints the tokens per second.
 
 The best settings found: all adapters loaded beforehand; the key-value cache; torch's fused
-attention, which is the default; inference mode. Merging an adapter before its chat and taking it
-out again after (`merge`) is faster from some tens of tokens on, and so is done.
+attention, which is the default; inference mode; an adapter merged into the weights before its chat
+and taken out again after, which on tiny-chat was 1.4 times as fast as carrying it.
 """
 
 import json
@@ -20,7 +20,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 
-def main(folder: str, chats: str, n_tokens: str, merge: str = "merge") -> None:
+def main(folder: str, chats: str, n_tokens: str) -> None:
     """Answer all chats whenever a line comes."""
     asked = [json.loads(line) for line in Path(chats).read_text().splitlines()]
     tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -34,7 +34,7 @@ def main(folder: str, chats: str, n_tokens: str, merge: str = "merge") -> None:
     for _ in sys.stdin:
         began, written = time.perf_counter(), 0
         for name, one in zip(names, asked, strict=True):
-            written += _answer(model, tokenizer, name, one, int(n_tokens), merge == "merge")
+            written += _answer(model, tokenizer, name, one, int(n_tokens))
         print(written / (time.perf_counter() - began), flush=True)
 
 
@@ -45,20 +45,17 @@ def _answer(
     name: str,
     chat: dict[str, Any],
     n_tokens: int,
-    merge: bool,  # noqa: FBT001
 ) -> int:
     """One chat's text, read at the end; gives back how many tokens it has."""
     model.set_adapter(name)
-    if merge:
-        model.merge_adapter([name])
+    model.merge_adapter([name])
     prompt = tokenizer.apply_chat_template(
         chat["messages"], add_generation_prompt=True, return_tensors="pt", return_dict=True
     )
     out = model.generate(**prompt, max_new_tokens=n_tokens, do_sample=False)
     new = out[0][prompt["input_ids"].shape[1] :]
     tokenizer.decode(new, skip_special_tokens=True)
-    if merge:
-        model.unmerge_adapter()
+    model.unmerge_adapter()
     return len(new)
 
 
