@@ -1,5 +1,6 @@
 """Images that are asked for, looked at, and forgotten."""
 
+import io
 import os
 import re
 import threading
@@ -10,6 +11,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from PIL import Image
 
 from tests.dialects.databases import HidingSealer
 from tests.dialects.pictures import picture
@@ -206,6 +208,30 @@ def test_a_picture_may_be_filled_everywhere(place: Place) -> None:
     generation = place.create(place.new(source=picture()))
 
     assert (generation.fills, generation.has_mask) == (True, False)
+
+
+def test_a_picture_without_a_mask_is_filled_where_it_is_transparent(place: Place) -> None:
+    image = Image.new("RGBA", (3, 1), (255, 0, 0, 255))
+    image.putpixel((1, 0), (255, 0, 0, 0))
+    image.putpixel((2, 0), (255, 0, 0, 55))
+    source = io.BytesIO()
+    image.save(source, "PNG")
+
+    generation = place.create(place.new(source=source.getvalue()))
+
+    assert generation.has_mask
+    with Image.open(place.blobs.path(generation.mask)) as mask:
+        assert [mask.getpixel((x, 0)) for x in range(3)] == [0, 255, 200]
+
+
+def test_where_there_is_a_mask_it_alone_says_what_is_filled(place: Place) -> None:
+    source = io.BytesIO()
+    Image.new("RGBA", (64, 64)).save(source, "PNG")
+
+    generation = place.create(place.new(source=source.getvalue(), mask=picture(64, 64, mode="L")))
+
+    read = place.generations._pictures.read_mask(picture(64, 64, mode="L"), param="mask")
+    assert place.blobs.path(generation.mask).read_bytes() == read
 
 
 @pytest.mark.parametrize(

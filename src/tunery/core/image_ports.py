@@ -32,6 +32,12 @@ class PictureReader(Protocol):
     def read_mask(self, data: bytes, *, param: str) -> bytes:
         """One picture in shades of gray, upright, as PNG; raises as `read_picture`."""
 
+    def read_transparency(self, data: bytes, *, param: str) -> bytes | None:
+        """The mask in a picture: white where it is transparent; None where that is nowhere.
+
+        It has the size of what `read_picture` makes of the same bytes, and raises as that does.
+        """
+
     def size(self, picture: bytes) -> tuple[int, int]:
         """Width and height of a picture that was read before."""
 

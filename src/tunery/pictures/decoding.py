@@ -4,9 +4,9 @@ import io
 import math
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageChops, UnidentifiedImageError
 
 from tunery.pictures.headers import BadPicture, Picture, PictureFormat
 
@@ -21,6 +21,7 @@ By memory: about 500 MB at these limits. The decoder of WebP, which holds severa
 takes twice as much for a pixel as the others do.
 """
 MEGAPIXEL = 1024 * 1024
+Size = tuple[int, int]
 _MOST_STRETCHED = 16
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -40,6 +41,22 @@ def rgb(picture: Picture, *, most_pixels: int, ground: str = "white") -> Image.I
     Raises:
         BadPicture: it is too large, or cannot be decoded to its end.
     """
+    return _decoded(picture, most_pixels, lambda image, size: _plain(image, size, ground))
+
+
+def transparency(picture: Picture, *, most_pixels: int) -> Image.Image | None:
+    """In gray, white where one sees through `picture`; None where one does so nowhere.
+
+    It has the size of what `rgb` makes of the same picture, and raises as that does.
+    """
+    clear = _decoded(picture, most_pixels, _clear)
+    return clear if clear.getextrema() != (0, 0) else None
+
+
+def _decoded(
+    picture: Picture, most_pixels: int, made: Callable[[Image.Image, Size], Image.Image]
+) -> Image.Image:
+    """What `made` makes of the first frame and the size that it is to have, upright."""
     _check_size(picture)
     try:
         with Image.open(io.BytesIO(picture.data), formats=(picture.format,)) as image:
@@ -47,7 +64,7 @@ def rgb(picture: Picture, *, most_pixels: int, ground: str = "white") -> Image.I
             size = _reduced_size(image.size, most_pixels)
             # A JPEG is decoded at an eighth, a quarter or half of its size where that will do.
             image.draft(None, (2 * size[0], 2 * size[1]))
-            return _upright(_plain(image, size, ground), picture.orientation)
+            return _upright(made(image, size), picture.orientation)
     # None says anything that helps; a palette that is missing is an assertion.
     except (UnidentifiedImageError, AssertionError, Image.DecompressionBombError) as damage:
         raise BadPicture("it cannot be decoded (its header is damaged)") from damage
@@ -92,14 +109,14 @@ def _check_same_size(picture: Picture, image: Image.Image) -> None:
         )
 
 
-def _reduced_size(size: tuple[int, int], most_pixels: int) -> tuple[int, int]:
+def _reduced_size(size: Size, most_pixels: int) -> Size:
     """The largest of the same shape that has at most so many pixels."""
     width, height = size
     scale = min(1.0, math.sqrt(most_pixels / (width * height)))
     return max(1, int(width * scale)), max(1, int(height * scale))
 
 
-def _plain(image: Image.Image, size: tuple[int, int], ground: str) -> Image.Image:
+def _plain(image: Image.Image, size: Size, ground: str) -> Image.Image:
     """`image` in RGB and of that size."""
     if image.mode == "I;16":
         image = _eight_bits(image)
@@ -113,6 +130,17 @@ def _plain(image: Image.Image, size: tuple[int, int], ground: str) -> Image.Imag
     flat = Image.new("RGB", size, ground)
     flat.paste(plain, mask=plain.getchannel("A"))
     return flat
+
+
+def _clear(image: Image.Image, size: Size) -> Image.Image:
+    """How far one sees through `image`, of that size; 0 is not at all."""
+    # Of sixteen bits of gray no colour counts as transparent.
+    if image.mode == "I;16" or not image.has_transparency_data:
+        return Image.new("L", size)
+    alpha = image.convert("RGBA").getchannel("A")
+    if alpha.size != size:
+        alpha = alpha.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+    return ImageChops.invert(alpha)
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

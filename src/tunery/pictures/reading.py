@@ -74,6 +74,19 @@ class ArchiveReader:
         """
         return self._single(data, param, mode="L", ground="black")
 
+    def read_transparency(self, data: bytes, *, param: str) -> bytes | None:
+        """The mask in a picture: white where it is transparent; None where that is nowhere.
+
+        It has the size of what `read_picture` makes of the same bytes, and raises as that does.
+        """
+        with self._turn():
+            try:
+                picture = headers.opened(data)
+                clear = decoding.transparency(picture, most_pixels=_LARGEST_SINGLE)
+            except BadPicture as reason:
+                raise InvalidValue(f"{param} cannot be used: {reason}", param=param) from reason
+            return None if clear is None else decoding.png(clear)
+
     def size(self, picture: bytes) -> tuple[int, int]:
         """Width and height of a picture that was read before."""
         read = headers.opened(picture)

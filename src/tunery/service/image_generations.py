@@ -37,7 +37,8 @@ class NewImage:
     source: bytes | None = field(default=None, repr=False)
     """The picture, as it came, part of which is to be drawn anew."""
     mask: bytes | None = field(default=None, repr=False)
-    """A picture of the same size, white where it is; None: everywhere."""
+    """A picture of the same size, white where it is; None: where `source` is transparent, or
+    everywhere if that is nowhere."""
     webhook_url: str | None = None
     webhook_secret: str | None = field(default=None, repr=False)
     link_base: str
@@ -179,7 +180,7 @@ class ImageGenerations:
             return None, None
         source = self._pictures.read_picture(new.source, param="image")
         if new.mask is None:
-            return source, None
+            return source, self._pictures.read_transparency(new.source, param="image")
         mask = self._pictures.read_mask(new.mask, param="mask")
         (width, height), of_mask = self._pictures.size(source), self._pictures.size(mask)
         if of_mask != (width, height):

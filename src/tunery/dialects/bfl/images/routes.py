@@ -39,7 +39,10 @@ def draw_ultra(
 
 @router.post("/flux-pro-1.0-fill-finetuned")
 def fill(request: Request, body: FillRequest, idempotency_key: IdempotencyKey = None) -> Response:
-    """Ask for part of a picture to be drawn anew: where the mask is white, or all of it."""
+    """Ask for part of a picture to be drawn anew: where `mask` is white, or all of it.
+
+    Without a mask it is where the picture is transparent, if that is anywhere.
+    """
     return _begun(request, body, idempotency_key)
 
 
