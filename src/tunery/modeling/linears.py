@@ -124,7 +124,7 @@ class Family:
         packs = self.flight.packs
         multiply = F.linear if packs is None else packs.product
         y = multiply(x, self.weight, self.bias)
-        outputs = (y,) if len(self.widths) == 1 else y.split(self.widths, 1)
+        outputs = (y,) if len(self.widths) == 1 else y.split_with_sizes(self.widths, 1)
         if self.flight.stack is not None:
             self.flight.stack.add(self, x, outputs)
             return outputs

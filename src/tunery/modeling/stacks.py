@@ -67,7 +67,7 @@ class Stack:
             return
         rows = x if self._table is None else x.index_select(0, self._table)
         low = torch.bmm(rows.view(len(self._adapters), -1, x.shape[1]), layer.down)
-        lows = low.split(self._rank, 2)
+        lows = low.split_with_sizes([self._rank] * len(layer.up), 2)
         for part, (at, up) in zip(lows, layer.up.items(), strict=True):
             more = torch.bmm(part, up).flatten(0, 1)
             outputs[at].add_(more if self._place is None else more.index_select(0, self._place))
