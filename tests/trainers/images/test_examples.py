@@ -12,12 +12,13 @@ from scripts.tiny_image.pictures import KNOWN
 
 from tests.modeling.test_flux import write_flux
 from tests.trainers.images.conftest import TINY_IMAGE, rings
+from tunery.core.method import Priority
 from tunery.core.progress import Metrics, RunRequest
 from tunery.modeling.flow import Flow, encoded_pictures, encoded_prompts
 from tunery.modeling.flux import load_pipeline
 from tunery.trainers.images import preparation
 from tunery.trainers.images.attempt import carry_out
-from tunery.trainers.images.examples import by_size, encoded
+from tunery.trainers.images.examples import by_size, encoded, shelved
 from tunery.trainers.images.known import STEPS, draw, known_prompts, telling_words
 from tunery.trainers.images.pictures import Picture
 
@@ -62,6 +63,25 @@ def test_what_is_kept_is_what_the_pipeline_makes_of_each_picture_and_caption(
         torch.testing.assert_close(found.latents[place : place + 1], packed)
         torch.testing.assert_close(found.prompts.tokens[place : place + 1], tokens)
         torch.testing.assert_close(found.prompts.pooled[place : place + 1], pooled)
+
+
+@pytest.mark.parametrize(("priority", "keeps"), [("quality", True), ("speed", False)])
+def test_only_for_speed_nothing_of_what_is_known_is_kept(
+    tiny: FluxPipeline, priority: Priority, keeps: bool
+) -> None:
+    pictures = [Picture(image=image, caption=caption) for image, caption in rings(2)]
+    [found] = encoded(
+        tiny,
+        pictures,
+        [str(picture.caption) for picture in pictures],
+        trigger_word="TOK",
+        priority=priority,
+        n_learnt=4,
+        seed=1,
+        autocast=None,
+    )
+    [shelf] = shelved(tiny, [found], seed=1, autocast=None)
+    assert (shelf.known is not None) is keeps
 
 
 def test_pictures_of_one_size_are_learnt_together(large: FluxPipeline) -> None:
