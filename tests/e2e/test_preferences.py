@@ -1,14 +1,18 @@
 """The built-in base model learns to prefer one manner of answering, which it did not before."""
 
 import json
+import os
 import random
+import signal
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from tests.e2e.jobs import client, finished, upload
+from tests.e2e.jobs import client, finished, losses, messages, upload
+from tests.e2e.test_resume import at_step, training_processes
 from tests.servers import Server
 from tunery.bases.catalog import BUILT_IN
 from tunery.modeling.base import Base
@@ -22,6 +26,12 @@ THINGS = ("parcel", "ticket", "invoice", "garden", "window", "letter", "ladder",
 PLACES = ("Lyon", "Rome", "Oslo", "Paris", "Bern", "Riga")
 NEW_THINGS = ("engine", "pillow", "carpet", "button", "hammer", "kettle")
 NEW_PLACES = ("Porto", "Turin", "Ghent")
+
+SETTINGS: Any = {
+    "model": "tiny-chat",
+    "seed": 11,
+    "method": {"type": "dpo", "dpo": {"hyperparameters": {"n_epochs": 6, "batch_size": 8}}},
+}
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -73,6 +83,26 @@ def test_a_manner_is_preferred_on_questions_that_were_not_taught(
     assert measured["full_valid_rewards_accuracies"] >= 0.9
     assert measured["full_valid_rewards_chosen"] > 0 > measured["full_valid_rewards_rejected"]
     assert measured["full_valid_loss"] < 0.5
+
+
+def test_a_killed_trainer_goes_on_as_if_nothing_had_happened(
+    live: Server, own_server: Server, tmp_path: Path
+) -> None:
+    """The adapter that it comes back to has learnt; what it is held to is what it started from."""
+    rows = preferences(tmp_path / "train.jsonl", 64, THINGS, PLACES, seed=1)
+    asked = client(live)
+    whole = asked.fine_tuning.jobs.create(training_file=upload(asked, rows), **SETTINGS)
+    own_server.start()
+    openai = client(own_server)
+    job = openai.fine_tuning.jobs.create(training_file=upload(openai, rows), **SETTINGS)
+    at_step(openai, job.id, 18)
+    for trainer in training_processes(own_server):
+        os.kill(trainer.pid, signal.SIGKILL)
+
+    assert finished(openai, job.id).status == "succeeded"
+    assert any("SIGKILL" in message for message in messages(openai, job.id))
+    assert finished(asked, whole.id).status == "succeeded"
+    assert losses(openai, job.id) == pytest.approx(losses(asked, whole.id), rel=1e-4)
 
 
 def likelier(model: str, path: Path) -> float:
