@@ -4,6 +4,7 @@ import errno
 import itertools
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from threading import Event
 
@@ -34,9 +35,10 @@ from tunery.core.progress import (
     RunRequest,
     Sampled,
 )
+from tunery.modeling.flux import load_pipeline
 from tunery.modeling.flux_lora import WEIGHTS
 from tunery.trainers import memory
-from tunery.trainers.images import attempt
+from tunery.trainers.images import attempt, preparation
 from tunery.trainers.images.attempt import carry_out
 
 FOLDER = "runs/ftjob-0123456789abcdef01234567"
@@ -96,6 +98,23 @@ def test_the_loss_goes_down(finetune_type: FinetuneType, changed: Changed) -> No
     )
     found = [loss for _, loss, _ in losses(values)]
     assert np.mean(found[-10:]) < 0.75 * np.mean(found[:10])
+
+
+@pytest.mark.parametrize("finetune_type", TYPES)
+def test_in_bf16_the_same_is_learnt_but_for_its_rounding(
+    finetune_type: FinetuneType, changed: Changed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exact = [loss for _, loss, _ in losses(run(changed(finetune_type=finetune_type)))]
+    in_bf16 = partial(load_pipeline, dtype=torch.bfloat16)
+    monkeypatch.setattr(preparation, "load_pipeline", in_bf16)
+    request = changed(finetune_type=finetune_type, folder=f"{FOLDER}/2")
+    values = run(request)
+    rounded = [loss for _, loss, _ in losses(values)]
+    assert rounded != exact
+    assert rounded == pytest.approx(exact, rel=0.05)
+    [finished] = of(values, Finished)
+    assert isinstance(finished, Finished)
+    assert all(weight.isfinite().all() for weight in weights(request, finished.adapter).values())
 
 
 @pytest.mark.parametrize("finetune_type", TYPES)
