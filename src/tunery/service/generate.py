@@ -31,8 +31,8 @@ class Generation:
         base, adapter = self._models.resolve(caller, model)
         if base.modality != "text":
             raise InvalidValue(
-                f"{model} draws images and cannot be asked for text; ask it for images with "
-                "POST /v1/flux-pro-finetuned.",
+                f"{model} draws images and cannot be asked for text; POST /v1/flux-pro-finetuned "
+                "draws with a finetune of it.",
                 param="model",
                 code="model_not_supported",
             )

@@ -91,3 +91,14 @@ def test_another_projects_model_is_as_unknown_as_any(http: TestClient, tuned: st
     assert http.delete(f"/v1/models/{tuned}", headers=theirs).status_code == 404
     listed = http.get("/v1/models", headers=theirs).json()["data"]
     assert tuned not in {model["id"] for model in listed}
+
+
+def test_a_model_of_images_is_not_asked_for_text(http: TestClient) -> None:
+    chat = {"model": "tiny-image", "messages": [{"role": "user", "content": "hi"}]}
+    answer = http.post("/v1/chat/completions", json=chat)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["param"]) == (400, "model")
+    assert error["message"] == (
+        "tiny-image draws images and cannot be asked for text; POST /v1/flux-pro-finetuned draws "
+        "with a finetune of it."
+    )
