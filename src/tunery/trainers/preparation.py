@@ -17,12 +17,16 @@ from tunery.modeling.load import load_model
 from tunery.modeling.optimizer import AdamW, learning_rate
 from tunery.trainers import checkpoint, disk, token_cache
 from tunery.trainers.budget import Budget
-from tunery.trainers.checkpoint import DamagedCheckpoint, Position
+from tunery.trainers.checkpoint import Position
+from tunery.trainers.resuming import check_same, resumed
 from tunery.trainers.text_data import Examples, batches, load_examples
 
 # Rows of a micro-batch to begin with.
 _ROWS_ON_CPU = 2048
 _ROWS_ON_CUDA = 16384
+
+# What an attempt must agree on with the one that it goes on from.
+_SAME = ("total_steps", "n_rows", "batch_size", "seed")
 
 
 @dataclass(kw_only=True)
@@ -180,34 +184,15 @@ def _about_data(examples: Examples) -> list[Note]:
 
 def resume(training: Training) -> list[Note]:
     """Go on from the checkpoint that was asked for, or from the last whole one before it."""
-    request, beginning = training.request, training.position
-    if request.resume_from is None:
-        return []
-    notes: list[Note] = []
-    asked = Path(request.blobs) / request.resume_from
-    for folder in checkpoint.candidates(asked):
-        try:
-            position = checkpoint.load(
-                folder, adapter=training.adapter, optimizer=training.optimizer
-            )
-        except DamagedCheckpoint as damage:
-            notes.append(Note(level="warn", message=f"Not going on from there: {damage}."))
-            continue
-        _check_same(beginning, position)
+    beginning = training.position
+
+    def load(folder: Path) -> Position:
+        position = checkpoint.load(folder, adapter=training.adapter, optimizer=training.optimizer)
+        check_same(beginning, position, _SAME)
+        return position
+
+    position, notes = resumed(training.request, load)
+    if position is not None:
         training.position, training.saved_step = position, position.step
         training.budget.max_rows = position.max_rows
-        return [*notes, Note(message=f"Going on from the checkpoint of step {position.step}.")]
-    # Nothing that was tried has left a trace: a checkpoint is verified before it is used.
-    return [*notes, Note(level="warn", message="No checkpoint is whole; starting again.")]
-
-
-def _check_same(beginning: Position, position: Position) -> None:
-    """Refuse to go on with other data or another plan than before."""
-    for name in ("total_steps", "n_rows", "batch_size", "seed"):
-        before, now = getattr(position, name), getattr(beginning, name)
-        if before != now:
-            raise InvalidValue(
-                f"the checkpoint was made with {name} {before}, and the job now has {now}; a job "
-                "can only go on with the same data and settings",
-                param=name,
-            )
+    return notes

@@ -3,54 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 
-from tunery.core.errors import OutOfSpace
-from tunery.core.progress import AnyProgress, CheckpointSaved, Metrics, Note
+from tunery.core.progress import AnyProgress, Metrics
 from tunery.modeling.adapter import save_adapter
-from tunery.trainers import checkpoint, disk
+from tunery.trainers import checkpoint
 from tunery.trainers.card import model_card, public_name
+from tunery.trainers.leaving import checkpointed, handed_over
 from tunery.trainers.preparation import Training
 
 
 def save(training: Training, metrics: Metrics) -> Iterator[AnyProgress]:
-    """Write a checkpoint; a full disk does not end a job that can still learn."""
-    step = training.position.step
-    key, folder = training.folder(checkpoint.name(step))
-    try:
-        checkpoint.save(
-            folder,
-            adapter=training.adapter,
-            optimizer=training.optimizer,
-            position=training.position,
-            base_model=public_name(training.request),
-        )
-    except OSError as error:
-        if not disk.is_full(error):
-            raise
-        yield Note(
-            level="warn",
-            message=f"The disk is full: the checkpoint of step {step} was not saved. The job goes "
-            f"on; its last checkpoint is that of step {training.saved_step}.",
-        )
-        return
-    training.saved_step = step
-    yield CheckpointSaved(step=step, folder=key, metrics=metrics)
+    """Write a checkpoint."""
+    write = partial(
+        checkpoint.save,
+        adapter=training.adapter,
+        optimizer=training.optimizer,
+        position=training.position,
+        base_model=public_name(training.request),
+    )
+    return checkpointed(training, metrics, write)
 
 
 def hand_over(training: Training) -> str:
     """Write the adapter with all that a user needs beside it; say under which blob key."""
-    key, folder = training.folder("adapter")
-    try:
-        with checkpoint.whole(folder) as partial:
-            save_adapter(training.adapter, partial, base_model=public_name(training.request))
-            training.chat.tokenizer.save_pretrained(partial)
-            card = model_card(training.request, training.adapter, training.position)
-            (partial / "README.md").write_text(card, encoding="utf-8")
-    except OSError as error:
-        if not disk.is_full(error):
-            raise
-        raise OutOfSpace(
-            "The disk is full: the finished adapter could not be saved. Its weights are in the "
-            f"checkpoint of step {training.saved_step}."
-        ) from error
-    return key
+
+    def write(folder: Path) -> None:
+        save_adapter(training.adapter, folder, base_model=public_name(training.request))
+        training.chat.tokenizer.save_pretrained(folder)
+        card = model_card(training.request, training.adapter, training.position)
+        (folder / "README.md").write_text(card, encoding="utf-8")
+
+    return handed_over(training, write)

@@ -11,14 +11,12 @@ from pathlib import Path
 import torch
 from diffusers import FluxPipeline, FluxTransformer2DModel
 
-from tunery.core.errors import InvalidValue
 from tunery.core.progress import Note, RunRequest, SubjectRequest
 from tunery.modeling.flow import encoded_prompts
 from tunery.modeling.flux import load_pipeline, native_side, resolve_pipeline
 from tunery.modeling.optimizer import learning_rate
-from tunery.trainers import checkpoint, disk, memory
+from tunery.trainers import disk, memory
 from tunery.trainers.budget import Budget
-from tunery.trainers.checkpoint import DamagedCheckpoint
 from tunery.trainers.images import checkpoints
 from tunery.trainers.images.captions import Describe, captions
 from tunery.trainers.images.checkpoints import Position
@@ -28,9 +26,13 @@ from tunery.trainers.images.image_lora import Lesson, lessons
 from tunery.trainers.images.pictures import Picture, read_pictures
 from tunery.trainers.images.samples import MOST_PROMPTS, Sampler
 from tunery.trainers.images.weights import AdapterWeights, FullWeights, Weights
+from tunery.trainers.resuming import check_same, resumed
 
 # Pictures of a micro-batch to begin with.
 _ROWS = 64
+
+# What an attempt must agree on with the one that it goes on from.
+_SAME = ("total_steps", "data_sha256", "batch_size", "finetune_type", "r", "seed")
 
 # Few steps: the mean square of the gradient is to follow it within a hundred.
 _BETAS = (0.9, 0.99)
@@ -211,32 +213,16 @@ def _beginning(request: RunRequest, subject: SubjectRequest, shelves: Sequence[S
 
 def _resume(training: Training) -> list[Note]:
     """Go on from the checkpoint that was asked for, or from the last whole one before it."""
-    request, beginning = training.request, training.position
-    if request.resume_from is None:
-        return []
-    notes: list[Note] = []
-    asked = Path(request.blobs) / request.resume_from
-    for folder in checkpoint.candidates(asked):
-        try:
-            position = checkpoints.position(folder)
-            _check_same(beginning, position)
-            checkpoints.restore(folder, weights=training.weights, optimizer=training.optimizer)
-        except DamagedCheckpoint as damage:
-            notes.append(Note(level="warn", message=f"Not going on from there: {damage}."))
-            continue
+    beginning = training.position
+
+    def load(folder: Path) -> Position:
+        position = checkpoints.position(folder)
+        check_same(beginning, position, _SAME)
+        checkpoints.restore(folder, weights=training.weights, optimizer=training.optimizer)
+        return position
+
+    position, notes = resumed(training.request, load)
+    if position is not None:
         training.position, training.saved_step = position, position.step
         training.budget.max_rows = position.max_rows
-        return [*notes, Note(message=f"Going on from the checkpoint of step {position.step}.")]
-    return [*notes, Note(level="warn", message="No checkpoint is whole; starting again.")]
-
-
-def _check_same(beginning: Position, position: Position) -> None:
-    """Refuse to go on with other data or another plan than before."""
-    for name in ("total_steps", "data_sha256", "batch_size", "finetune_type", "r", "seed"):
-        before, now = getattr(position, name), getattr(beginning, name)
-        if before != now:
-            raise InvalidValue(
-                f"the checkpoint was made with {name} {before}, and the job now has {now}; a job "
-                "can only go on with the same data and settings",
-                param=name,
-            )
+    return notes
