@@ -65,10 +65,10 @@ def encoded(
 ) -> list[Encoded]:
     """Every picture and caption through VAE and text encoders, which are not needed after that.
 
-    Pictures will be learnt `n_learnt` times in all, and as many states of what is known; so
+    Pictures will be learnt `n_learnt` times in all, and half as many states of what is known; so
     there is no need to draw more of these.
     """
-    n_known = min(MOST_KNOWN, math.ceil(n_learnt / STEPS))
+    n_known = min(MOST_KNOWN, math.ceil(n_learnt / 2 / STEPS))
     rows = by_size(pipeline, [picture.image.size for picture in pictures], priority)
     n = sum(map(len, rows.values()))
     found = []
