@@ -157,6 +157,10 @@ BAD_ARCHIVES: dict[str, tuple[Callable[[], bytes], str]] = {
     "a drive with backslashes": (named(b"C:\\a.png"), "has a backslash in its name"),
     "a backslash": (named(b"a\\b.png"), "'a\\\\b.png' has a backslash in its name"),
     "a backslash that leads out": (named(b"..\\a.png"), "'..\\\\a.png' has a backslash"),
+    "a name that goes on and on": (
+        named(b"a" * 60_000 + b".png"),
+        "has a name of 60,004 characters",
+    ),
     "a NUL in a name": (named(b"a.png\0.jpg"), "'a.png\\x00.jpg' has a control character"),
     "a line break in a name": (named(b"a\n.png"), "'a\\n.png' has a control character"),
     "an escape in a name": (named(b"\x1b[31m.png"), "'\\x1b[31m.png' has a control character"),

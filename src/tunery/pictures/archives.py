@@ -20,6 +20,7 @@ MOST_ENTRIES = 1_000
 _ENTRY_IN_TABLE = b"PK\x01\x02"
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _LONGEST_SHOWN = 120
+_LONGEST_PATH = 1_024
 _IS_ENCRYPTED = 0x1 | 0x40 | 0x2000
 _METHODS = {9: "Deflate64", 12: "bzip2", 14: "LZMA", 93: "Zstandard", 95: "XZ", 99: "AES"}
 _DRIVE = re.compile(r"[A-Za-z]:")
@@ -132,6 +133,11 @@ def _checked_path(info: zipfile.ZipInfo) -> str:
     # `filename` ends at a NUL.
     name = info.orig_filename
     folders = name.split("/")
+    if len(name) > _LONGEST_PATH:
+        raise Refused(
+            f"{shown(name)} has a name of {len(name):,} characters; at most {_LONGEST_PATH:,} are "
+            "read"
+        )
     if any(unicodedata.category(letter) == "Cc" for letter in name):
         raise Refused(f"{shown(name)} has a control character in its name; rename it")
     if "\\" in name:
