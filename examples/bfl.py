@@ -39,6 +39,7 @@ def main() -> None:
         timeout=120,
     ) as client:
         finetune_id = create(client, arguments)
+        print(f"{finetune_id} is learning; this takes a minute or more", flush=True)
         wait(client, finetune_id)
         print(asked(client.get("/v1/finetune_details", params={"finetune_id": finetune_id})))
         print(asked(client.get("/v1/my_finetunes")))
