@@ -63,7 +63,7 @@ def check_pairs(file: File) -> None:
     """Refuse, with Unsupported, a dataset whose rows are no pairs of input and output."""
     if file.format not in (Format.CHAT, Format.COMPLETION):
         raise Unsupported(
-            f"Dataset {file.id} has {file.format} rows, which are no pairs of input and output."
+            f"Dataset {file.id} has the format {file.format}: no pairs of input and output."
         )
 
 
