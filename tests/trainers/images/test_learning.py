@@ -18,6 +18,9 @@ from tunery.modeling.flux import load_pipeline
 
 pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(1200)]
 
+# What BFL's door draws with where nothing else is asked for.
+_STRENGTH = 1.1
+
 # Colours and noise that no setting was chosen by.
 _PICTURES, _PROMPTS = 11, 7000
 _TAUGHT, _BEFORE, _KEPT = 0.6, 0.05, 0.8
@@ -64,7 +67,8 @@ def tuned(request: RunRequest) -> FluxPipeline:
     finished = run(request)[-1]
     assert isinstance(finished, Finished)
     pipeline = load_pipeline(request.location)
-    pipeline.load_lora_weights(Path(request.blobs) / finished.adapter)
+    pipeline.load_lora_weights(Path(request.blobs) / finished.adapter, adapter_name="tuned")
+    pipeline.set_adapters("tuned", _STRENGTH)
     return pipeline
 
 

@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 UNGUIDED = 1.0
 """What a guidance-distilled model is told while it learns a picture: no guidance."""
-KEEPING = 0.5
+KEEPING = 0.75
 """How much what is known counts, beside 1 for what is learnt."""
 MAX_GRAD_NORM = 1.0
 
