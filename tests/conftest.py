@@ -1,5 +1,6 @@
 """What more than one folder of tests needs."""
 
+import os
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -9,6 +10,10 @@ import pytest
 
 from tests.postgres import Postgres
 from tests.servers import Server
+
+# As the server has it for its children, and before torch is loaded: threads that wait by spinning
+# make a test with a busy neighbour take many times as long.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # A shell that runs something in the background lets it ignore SIGINT, and every child inherits
 # that: a server under test would not notice the Ctrl-C that is sent to it.
