@@ -102,6 +102,7 @@ def test_a_grid_has_a_row_and_a_column_for_each() -> None:
     assert four.width - one.width == four.height - one.height > 0
 
 
+@pytest.mark.long
 @pytest.mark.e2e
 @pytest.mark.timeout(900)
 def test_the_demo_of_images_runs_and_so_does_what_it_prints(

@@ -222,6 +222,7 @@ def _check_nothing_is_left(tuned: Tuned, finetune_id: str) -> None:
     assert not [path for path in adapters if finetune_id in str(path)]
 
 
+@pytest.mark.long
 def test_a_finetune_goes_on_where_its_server_was_killed(tuned: Tuned) -> None:
     finetune_id = tuned.door.create(**LORA, **tuned.webhook, iterations=100)
     wait_until(lambda: (_progress(tuned, finetune_id) or 0) > 0.5, within_s=300)
@@ -233,6 +234,7 @@ def test_a_finetune_goes_on_where_its_server_was_killed(tuned: Tuned) -> None:
     assert tuned.told(finetune_id)["status"] == "Ready"
 
 
+@pytest.mark.long
 def test_images_are_drawn_whose_server_was_killed(tuned: Tuned) -> None:
     asked = [tuned.door.asked(tuned.finetune_id, steps=20, seed=seed) for seed in range(6)]
     wait_until(lambda: tuned.door.result(asked[0])["status"] == "Ready", within_s=120)

@@ -85,6 +85,7 @@ def test_a_manner_is_preferred_on_questions_that_were_not_taught(
     assert measured["full_valid_loss"] < 0.5
 
 
+@pytest.mark.long
 def test_a_killed_trainer_goes_on_as_if_nothing_had_happened(
     live: Server, own_server: Server, tmp_path: Path
 ) -> None:

@@ -18,7 +18,7 @@ from tunery.core.hyperparameters import ResolvedHyperparameters
 from tunery.core.progress import AnyProgress, Metrics, RunRequest, SubjectRequest
 from tunery.modeling.flux import manner
 from tunery.trainers.failures import FOR_PICTURES, told
-from tunery.trainers.images import examples, samples
+from tunery.trainers.images import examples, known, samples
 from tunery.trainers.images.attempt import carry_out
 
 TINY_IMAGE = BUILT_IN / "tiny-image"
@@ -73,6 +73,7 @@ def little_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
         return {**manner(pipeline), "num_inference_steps": 2}
 
     monkeypatch.setattr(examples, "MOST_KNOWN", 4)
+    monkeypatch.setattr(known, "_MOST_WORDS", 4)
     monkeypatch.setattr(samples, "manner", quick)
 
 

@@ -100,6 +100,7 @@ def test_the_loss_goes_down(finetune_type: FinetuneType, changed: Changed) -> No
     assert np.mean(found[-10:]) < 0.75 * np.mean(found[:10])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("finetune_type", TYPES)
 def test_in_bf16_the_same_is_learnt_but_for_its_rounding(
     finetune_type: FinetuneType, changed: Changed, monkeypatch: pytest.MonkeyPatch
@@ -118,7 +119,7 @@ def test_in_bf16_the_same_is_learnt_but_for_its_rounding(
 
 
 @pytest.mark.parametrize("finetune_type", TYPES)
-@pytest.mark.parametrize("stop_after", [3, 4])
+@pytest.mark.parametrize("stop_after", [3, pytest.param(4, marks=pytest.mark.long)])
 def test_a_paused_job_goes_on_to_the_last_bit_as_if_nothing_had_happened(
     stop_after: int, finetune_type: FinetuneType, changed: Changed
 ) -> None:
@@ -140,6 +141,7 @@ def test_a_paused_job_goes_on_to_the_last_bit_as_if_nothing_had_happened(
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
+@pytest.mark.long
 def test_a_killed_job_repeats_the_steps_after_its_checkpoint_exactly(changed: Changed) -> None:
     request = changed()
     assert request.subject is not None
@@ -152,6 +154,7 @@ def test_a_killed_job_repeats_the_steps_after_its_checkpoint_exactly(changed: Ch
     assert losses(rest) == losses(whole)[saved.step :]
 
 
+@pytest.mark.long
 def test_the_seed_makes_the_job(changed: Changed) -> None:
     one, same = run(changed()), run(changed(folder=f"{FOLDER}/2"))
     other = run(changed(folder=f"{FOLDER}/3", seed=8))
@@ -192,6 +195,7 @@ def test_time_makes_checkpoints_too(changed: Changed) -> None:
     assert [value.step for value in saved if isinstance(value, CheckpointSaved)] == [*range(1, 9)]
 
 
+@pytest.mark.long
 def test_a_damaged_checkpoint_is_never_gone_on_from(changed: Changed) -> None:
     request = changed()
     whole = run(request)
@@ -212,7 +216,16 @@ def test_a_damaged_checkpoint_is_never_gone_on_from(changed: Changed) -> None:
     assert Note(level="warn", message="No checkpoint is whole; starting again.") in values
 
 
-@pytest.mark.parametrize("different", ["data", "iterations", "seed", "finetune_type", "r"])
+@pytest.mark.parametrize(
+    "different",
+    [
+        "data",
+        *(
+            pytest.param(other, marks=pytest.mark.long)
+            for other in ("iterations", "seed", "finetune_type", "r")
+        ),
+    ],
+)
 def test_other_data_or_settings_cannot_be_gone_on_with(
     different: str, changed: Changed, blobs: Path
 ) -> None:
@@ -293,6 +306,7 @@ def test_a_set_without_pictures_fails_in_clear_words(changed: Changed, blobs: Pa
     assert "There are no pictures to learn from" in failed.message
 
 
+@pytest.mark.long
 def test_little_memory_is_made_do_with(changed: Changed, monkeypatch: pytest.MonkeyPatch) -> None:
     plenty = run(changed())
     monkeypatch.setattr(memory, "available_bytes", lambda device: 1_000_000)
