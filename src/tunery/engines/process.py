@@ -15,8 +15,7 @@ import msgspec
 from tunery.core.closable import Closable
 from tunery.core.errors import Unavailable, Unsupported
 from tunery.core.job import FineTuningJob
-from tunery.core.method import Method, Subject
-from tunery.core.models import tuned_model_name
+from tunery.core.method import Subject
 from tunery.core.ports import Blobs, Catalog, Run
 from tunery.core.preflight import Preflight
 from tunery.core.progress import (
@@ -27,13 +26,11 @@ from tunery.core.progress import (
     Failed,
     Finished,
     Paused,
-    PreflightRequest,
-    RunRequest,
-    SubjectRequest,
     from_line,
 )
 from tunery.engines.child import Child, Process, cold
 from tunery.engines.picture_survey import survey
+from tunery.engines.requests import Requests
 from tunery.engines.warm import WarmParent
 
 logger = logging.getLogger(__name__)
@@ -65,11 +62,13 @@ class LocalEngine:
         caption_model: str | None = None,
     ) -> None:
         """No process is started yet. `caption_model` describes pictures without a caption."""
-        self._blobs = blobs
-        self._catalog = catalog
-        self._checkpoint_seconds = checkpoint_seconds
-        self._threads = threads
-        self._caption_model = caption_model
+        self._requests = Requests(
+            blobs=blobs,
+            catalog=catalog,
+            checkpoint_seconds=checkpoint_seconds,
+            threads=threads,
+            caption_model=caption_model,
+        )
         self._lock = threading.Lock()
         self._preflights = threading.BoundedSemaphore(MOST_PREFLIGHTS)
         self._children: dict[str, Child] = {}
@@ -98,22 +97,8 @@ class LocalEngine:
         """
         self.check(job)
         if isinstance(job.method, Subject):
-            return survey(Path(self._path(job.training_file)))
-        asked = job.method.hyperparameters
-        request = PreflightRequest(
-            location=self._catalog.resolve(job.base_model).location,
-            training_file=self._path(job.training_file),
-            validation_file=job.validation_file and self._path(job.validation_file),
-            overlong=job.overlong,
-            n_epochs=None if asked.n_epochs == "auto" else asked.n_epochs,
-            batch_size=None if asked.batch_size == "auto" else asked.batch_size,
-            r=job.lora.r,
-            lora_alpha=job.lora.lora_alpha,
-            lora_dropout=job.lora.lora_dropout,
-            target_modules=job.lora.target_modules,
-            estimate=estimate,
-            threads=self._threads,
-        )
+            return survey(Path(self._requests.path(job.training_file)))
+        request = self._requests.preflight(job, job.method, estimate=estimate)
         question = msgspec.json.encode(request) + b"\n"
         with self._preflight_turn(wanted, DRY_RUN_PATIENCE_S if estimate else math.inf):
             line = self._answer("tunery.trainers.preflight", question, wanted)
@@ -121,7 +106,9 @@ class LocalEngine:
 
     def run(self, run: Run) -> Closable[AnyProgress]:
         """Train in a child process; closing the iterator kills it."""
-        child = self._start(run.folder, "tunery.trainers", self._request(run))
+        child = self._start(
+            run.folder, "tunery.trainers", msgspec.json.encode(self._requests.run(run)) + b"\n"
+        )
         try:
             for line in child.lines(silence_s=SILENCE_S):
                 value = Alive() if line is None else from_line(line)
@@ -209,56 +196,6 @@ class LocalEngine:
             raise Unavailable(f"The files could not be read through. {child.epitaph()}")
         finally:
             self._end(key)
-
-    def _path(self, file_id: str) -> str:
-        return str(self._blobs.path(f"files/{file_id}"))
-
-    def _request(self, run: Run) -> bytes:
-        job = run.job
-        if job.resolved is None:
-            raise Unavailable(f"Job {job.id} was not validated.")
-        request = RunRequest(
-            job_id=job.id,
-            base_model=job.base_model,
-            location=self._catalog.resolve(job.base_model).location,
-            training_file=self._path(job.training_file),
-            validation_file=job.validation_file and self._path(job.validation_file),
-            # A key is a path below this folder, on this machine.
-            blobs=str(self._blobs.path("runs").parent),
-            folder=run.folder,
-            hyperparameters=job.resolved,
-            r=job.lora.r,
-            lora_alpha=job.lora.lora_alpha,
-            lora_dropout=job.lora.lora_dropout,
-            target_modules=job.lora.target_modules,
-            seed=job.seed,
-            overlong=job.overlong,
-            initial_adapter=job.initial_adapter,
-            resume_from=run.resume_from.folder if run.resume_from else None,
-            trained_model=tuned_model_name(
-                base_model=job.base_model,
-                organization=job.organization_id,
-                suffix=job.suffix,
-                job_id=job.id,
-            ),
-            checkpoint_seconds=self._checkpoint_seconds,
-            threads=self._threads,
-            subject=self._subject(job.method),
-        )
-        return msgspec.json.encode(request) + b"\n"
-
-    def _subject(self, method: Method) -> SubjectRequest | None:
-        if not isinstance(method, Subject):
-            return None
-        return SubjectRequest(
-            trigger_word=method.trigger_word,
-            mode=method.mode,
-            iterations=method.iterations,
-            captioning=method.captioning,
-            priority=method.priority,
-            finetune_type=method.finetune_type,
-            caption_model=self._caption_model,
-        )
 
 
 def _check_wanted(wanted: Callable[[], bool]) -> None:
