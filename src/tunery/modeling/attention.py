@@ -175,6 +175,7 @@ class _Products(Function):
     @staticmethod
     def backward(ctx: _ProductsContext, dout: Tensor) -> tuple[Tensor | None, ...]:
         stream, (t, h, kv_heads, d, e) = ctx.stream, ctx.sizes
+        saved = ctx.saved_tensors  # once: where layers are computed again, only once
         dout = dout.reshape(-1, e)
         dq, dk, dv = (
             _rows(dout, stream, t * heads + 1, width)
@@ -183,7 +184,7 @@ class _Products(Function):
         repeats = any(group.repeated is not None for group in stream.groups)
         again_k, again_v = (torch.zeros_like(x) if repeats else None for x in (dk, dv))
         for index, group in enumerate(stream.groups):
-            q, k, v, p, bend = ctx.saved_tensors[5 * index : 5 * index + 5]
+            q, k, v, p, bend = saved[5 * index : 5 * index + 5]
             read_q, write_q = stream.query_rows(index, h, h // kv_heads)
             _, write_k = stream.key_rows(index, kv_heads)
             do = dout.index_select(0, read_q).view(q.shape[0], -1, e)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -13,7 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  (everyone's name for it)
 from transformers import PreTrainedModel
 
+from tunery.core.lora import LoraConfig
 from tunery.modeling import attention
+from tunery.modeling.adapter import Adapter
+from tunery.modeling.checkpointing import fits, free_bytes, kept_bytes, let_recompute
 from tunery.modeling.head import next_token_nats
 from tunery.modeling.linears import Flight, adopt
 from tunery.modeling.load import context_of
@@ -31,6 +34,9 @@ _PACKABLE_LAYERS = {"full_attention", "sliding_attention"}
 
 # oneDNN compiles a kernel for every new shape of a bf16 product on a CPU; so shapes recur.
 _BF16_CPU_GRAIN = 64
+
+# Rows by which it is measured what a pass keeps of each.
+_MEASURED_ROWS = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +83,8 @@ class Base:
         model: the model; outside of a pass it works as transformers made it.
         places: where adapters can be.
         replaced: which of its passes are ours.
+        recompute: whether layers keep nothing for backward and are computed again there; None is
+            only where what they keep would not fit on the GPU.
     """
 
     def __init__(self, model: PreTrainedModel, *, own_passes: bool = True) -> None:
@@ -93,6 +101,8 @@ class Base:
         self.places = adopt(model, self.head, self._flight, self._dry_run)
         for module in model.modules():
             module.flight = self._flight
+        self.recompute: bool | None = None
+        self._can_recompute = bool(let_recompute(self.decoder, self._flight, self.carrying))
 
     @torch.no_grad()
     def _dry_run(self) -> Tensor:
@@ -131,7 +141,37 @@ class Base:
 
     def losses(self, stream: Stream) -> Losses:
         """One pass over `stream`; differentiable unless gradients are switched off."""
-        return self._losses(stream, self.layout)
+        layout = self.layout  # its probes are passes themselves
+        self._flight.recompute = torch.is_grad_enabled() and self._recomputes(stream)
+        return self._losses(stream, layout)
+
+    def _recomputes(self, stream: Stream) -> bool:
+        """Whether the layers of a pass over `stream` are to be computed again in backward."""
+        if self.recompute is not None or not self._can_recompute:
+            return bool(self.recompute)
+        free = free_bytes(self.device)
+        if free is None or fits(self.kept_bytes(stream), free):
+            return False
+        _log.info("%d rows: layers are computed again in backward", stream.size)
+        return True
+
+    def kept_bytes(self, stream: Stream) -> int:
+        """About how much a pass over `stream` keeps for its backward, unless it recomputes.
+
+        Where attention is neither plain nor short, its weights come on top.
+        """
+        adapters = [span.adapter for span in stream.spans if span.adapter is not None]
+        masked = sum(family.n_inputs for family in self.places.families) * self.dtype.itemsize
+        drops = any(adapter.config.lora_dropout for adapter in adapters)
+        return int(stream.size * (self._kept_per_row + drops * masked))
+
+    @cached_property
+    def _kept_per_row(self) -> float:
+        """Bytes, without dropout, by a trial at the first use."""
+        rows = torch.arange(_MEASURED_ROWS + 1) % self.model.config.get_text_config().vocab_size
+        segment = replace(whole_segment(rows), adapter=Adapter(self.places, LoraConfig()))
+        stream = self.stream([segment])
+        return kept_bytes(lambda: self._losses(stream, self.layout), self.model) / stream.size
 
     def log_likelihoods(self, stream: Stream) -> Tensor:
         """`(S,)` sums over the taught tokens of each sequence, differentiable; a fork has two."""

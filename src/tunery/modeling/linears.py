@@ -50,6 +50,7 @@ class Flight:
         reading: or what attention reads on from, where earlier tokens are remembered.
         packs: copies of the weights for products of a few rows, as a reading's are.
         stack: the adapters of `spans` side by side, where each has a few rows only.
+        recompute: whether layers keep nothing for backward, and are computed again there.
         products: each family's last input and what came of it, for its next member.
         anchor: makes autograd visit a product whose input needs no gradient.
     """
@@ -59,12 +60,14 @@ class Flight:
     reading: Reading | None = None
     packs: Packs | None = None
     stack: Stack | None = None
+    recompute: bool = False
     products: dict[Family, tuple[Tensor, tuple[Tensor, ...]]] = field(default_factory=dict)
     anchor: Tensor = field(default_factory=lambda: torch.zeros((), requires_grad=True))
 
     def land(self) -> None:
         """Forget the pass."""
         self.spans = self.stream = self.reading = self.packs = self.stack = None
+        self.recompute = False
         self.products.clear()
 
 
@@ -221,8 +224,9 @@ class _Product(Function):
 
     @staticmethod
     def backward(ctx: _ProductContext, *dys: Tensor) -> tuple[Tensor | None, ...]:
-        family, x = ctx.family, ctx.saved_tensors[0]
-        kept: list[Tensor | None] = list(ctx.saved_tensors[1:])
+        # Asked for once: where layers are computed again, a second look finds nothing.
+        x, *others = ctx.saved_tensors
+        family, kept = ctx.family, list[Tensor | None](others)
         dx = _input_gradient(dys, family.weights) if ctx.needs_input_grad[0] else None
         for i, span in enumerate(ctx.spans):
             low, keep = kept[2 * i : 2 * i + 2]

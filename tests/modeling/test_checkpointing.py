@@ -1,0 +1,149 @@
+"""Layers that are computed again in backward give the same losses and the same gradients."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.modeling.models import fill, segments, tiny_model, tokens
+from tunery.core.lora import LoraConfig
+from tunery.modeling.adapter import Adapter
+from tunery.modeling.base import Base
+from tunery.modeling.checkpointing import fits, kept_bytes
+from tunery.modeling.stream import Fork, Segment, Stream, shared
+
+GIB = 2**30
+
+
+def two_jobs(base: Base, *, dropout: float = 0.0) -> list[Adapter]:
+    configs = (
+        LoraConfig(r=3, lora_alpha=5, lora_dropout=dropout),
+        LoraConfig(r=2, lora_dropout=dropout / 2),
+    )
+    return [fill(Adapter(base.places, config, seed=i)) for i, config in enumerate(configs)]
+
+
+def joint(base: Base, adapters: list[Adapter], *lengths: int) -> Stream:
+    batch: list[Segment] = []
+    for i, adapter in enumerate(adapters):
+        batch += segments(tokens(*lengths, seed=i), adapter, learn=lambda i: i > 2)
+    return base.stream(shared(batch))
+
+
+def step(base: Base, stream: Stream, adapters: list[Adapter]) -> tuple[Tensor, list[Tensor]]:
+    for adapter in adapters:
+        adapter.grad.zero_()
+    losses = base.losses(stream)
+    (losses.nats * stream.share).sum().backward()
+    return losses.nats.detach(), [adapter.grad.clone() for adapter in adapters]
+
+
+# A window, several lengths (attention by groups), sinks, experts, and a grid.
+@pytest.mark.parametrize("name", ["llama", "gemma2", "gptoss", "qwen3moe", "mamba"])
+@pytest.mark.parametrize("dropout", [0.0, 0.4])
+def test_losses_and_gradients_are_the_same_to_the_bit(name: str, dropout: float) -> None:
+    base = Base(tiny_model(name))
+    adapters = two_jobs(base, dropout=dropout)
+    stream = joint(base, adapters, 9, 23, 14)
+    before = [adapter.dropout.get_state() for adapter in adapters]
+    results, drawn = [], []
+    for recompute in (False, True):
+        for adapter, state in zip(adapters, before, strict=True):
+            adapter.dropout.set_state(state)
+        base.recompute = recompute
+        results.append(step(base, stream, adapters))
+        drawn.append([adapter.dropout.get_state() for adapter in adapters])
+
+    (nats, gradients), (nats_again, gradients_again) = results
+    assert torch.equal(nats, nats_again)
+    for kept, again in zip(gradients, gradients_again, strict=True):
+        assert kept.abs().max() > 0
+        assert torch.equal(kept, again)
+    # And the next step draws the same masks in both.
+    for kept, again in zip(*drawn, strict=True):
+        assert torch.equal(kept, again)
+
+
+@pytest.mark.parametrize("length", [9, 600])
+def test_forks_and_long_rows_are_computed_again_the_same(length: int) -> None:
+    base = Base(tiny_model("llama"))
+    [adapter] = two_jobs(base)[:1]
+    prompt, *answers = tokens(length, 6, 9)
+    rows = [torch.cat((prompt, answer)) for answer in answers]
+    first, second = shared(segments(rows, adapter, learn=lambda i: i >= length))
+    stream = base.stream([Fork(first=first, second=second)])
+    gradients = []
+    for base.recompute in (False, True):
+        gradients.append(step(base, stream, [adapter])[1][0])
+    assert torch.equal(*gradients)
+
+
+def test_the_next_pass_may_be_another_before_the_backward_of_one() -> None:
+    base = Base(tiny_model("llama"))
+    adapters = two_jobs(base, dropout=0.3)
+    stream = joint(base, adapters, 9, 23)
+    states = [adapter.dropout.get_state() for adapter in adapters]
+    _, gradients = step(base, stream, adapters)
+
+    for adapter, state in zip(adapters, states, strict=True):
+        adapter.grad.zero_()
+        adapter.dropout.set_state(state)
+    base.recompute = True
+    losses = base.losses(stream)
+    base.evaluate(joint(base, adapters, 30))
+    (losses.nats * stream.share).sum().backward()
+
+    for adapter, gradient in zip(adapters, gradients, strict=True):
+        assert torch.equal(adapter.grad, gradient)
+
+
+def test_a_layer_keeps_its_input_and_no_more() -> None:
+    base = Base(tiny_model("llama"))
+    stream = joint(base, two_jobs(base), 200, 180)
+    kept = []
+    for base.recompute in (False, True):
+        kept.append(kept_bytes(lambda: base.losses(stream), base.model))
+    assert kept[1] < kept[0] / 3
+
+
+def test_what_a_row_keeps_is_known_beforehand() -> None:
+    base = Base(tiny_model("llama"))
+    # So long that attention keeps no weights.
+    stream = joint(base, [two_jobs(base)[0]], 700)
+    base.layout  # noqa: B018  (its probes are passes too)
+    kept = kept_bytes(lambda: base.losses(stream), base.model)
+    # The trial's rows are short, and it has a larger rank: it errs on the safe side.
+    assert 0.8 * kept < base.kept_bytes(stream) < 2 * kept
+
+
+def test_it_fits_with_room_for_logits_and_gaps() -> None:
+    assert fits(GIB, 3 * GIB)
+    assert not fits(GIB, 2 * GIB)
+    assert not fits(4 * GIB, 5 * GIB)
+
+
+def test_on_a_cpu_nothing_is_computed_twice_unasked() -> None:
+    base = Base(tiny_model("llama"))
+    [adapter] = two_jobs(base)[:1]
+    stream = joint(base, [adapter], 9)  # which lays it out, by probes
+    calls: list[object] = []
+    base.decoder.get_submodule("layers.1.self_attn").register_forward_pre_hook(
+        lambda *_: calls.append(1)
+    )
+    step(base, stream, [adapter])
+    assert len(calls) == 1
+    base.recompute = True
+    step(base, stream, [adapter])
+    assert len(calls) == 3
+    base.evaluate(stream)
+    assert len(calls) == 4
+
+
+def test_dropout_masks_are_counted_too() -> None:
+    base = Base(tiny_model("llama"))
+    kept = []
+    for dropout in (0.0, 0.2):
+        stream = joint(base, two_jobs(base, dropout=dropout), 300)
+        more = base.kept_bytes(stream)
+        kept.append((kept_bytes(lambda stream=stream: base.losses(stream), base.model), more))  # type: ignore[misc]
+    [(plain, expected_plain), (dropped, expected_dropped)] = kept
+    assert dropped - plain == expected_dropped - expected_plain
