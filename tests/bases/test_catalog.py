@@ -42,6 +42,21 @@ def test_a_revision_stays_with_the_name(catalog: FolderCatalog) -> None:
     assert catalog.resolve("Qwen/Qwen3-0.6B@abc").location == "Qwen/Qwen3-0.6B@abc"
 
 
+def test_the_weights_of_a_model_are_as_large_as_its_files(
+    catalog: FolderCatalog, tmp_path: Path
+) -> None:
+    [qwen] = (tmp_path / "hub").glob("*/snapshots")
+    for snapshot, sizes in (("abc", (30, 4)), ("old", (20,))):
+        (qwen / snapshot).mkdir(exist_ok=True)
+        for number, size in enumerate(sizes):
+            (qwen / snapshot / f"model-{number}.safetensors").write_bytes(b"w" * size)
+    (tmp_path / "own" / "vae").mkdir()
+    (tmp_path / "own" / "vae" / "model.safetensors").write_bytes(b"w" * 7)
+    (tmp_path / "own" / "model.bin").write_bytes(b"w" * 100)
+    assert catalog.weights_bytes("gpt-4o-mini-2024-07-18") == 34
+    assert catalog.weights_bytes("house-model") == 7
+
+
 def test_an_unknown_name_is_told_what_there_is(catalog: FolderCatalog) -> None:
     with pytest.raises(NotFound, match=r"Base models here: Qwen/Qwen3-0\.6B, house-model"):
         catalog.resolve("gpt-2")

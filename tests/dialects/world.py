@@ -100,6 +100,9 @@ class FakeCatalog:
             raise NotFound("model", name, param="model", message=message)
         return found
 
+    def weights_bytes(self, name: str) -> int:
+        return 0
+
 
 class ScriptedGenerator:
     """Says what it was told to, and remembers what it was asked."""

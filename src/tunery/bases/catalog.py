@@ -56,6 +56,19 @@ class FolderCatalog:
                 return replace(model, name=target, location=target) if revision else model
         raise self._unknown(name, target)
 
+    def weights_bytes(self, name: str) -> int:
+        """How large the files with its weights are; those of its largest snapshot in the cache.
+
+        Raises:
+            NotFound: as `resolve`.
+        """
+        location = self.resolve(name).location
+        if (folder := Path(location)).is_dir():
+            return _weights_bytes(folder)
+        identity, _, _ = location.partition("@")
+        of_model = self._cache / f"models--{identity.replace('/', '--')}"
+        return max(map(_weights_bytes, of_model.glob("snapshots/*")), default=0)
+
     def _unknown(self, name: str, target: str) -> NotFound:
         known = ", ".join([model.name for model in self.models()] + sorted(self._aliases))
         meant = f" (an alias of {target!r})" if target != name else ""
@@ -111,6 +124,11 @@ def _in(name: str, folder: Path) -> BaseModel:
 def _modality(folder: Path) -> Modality:
     """What the model in `folder` makes; diffusers names the parts of a pipeline in this file."""
     return "image" if (folder / "model_index.json").is_file() else "text"
+
+
+def _weights_bytes(folder: Path) -> int:
+    """An image model has them in folders below."""
+    return sum(file.stat().st_size for file in folder.rglob("*.safetensors") if file.is_file())
 
 
 def _cached(cache: Path) -> list[BaseModel]:

@@ -467,6 +467,9 @@ class Catalog(Protocol):
     def resolve(self, name: str) -> BaseModel:
         """The base model that `name` means, an alias included; NotFound lists what there is."""
 
+    def weights_bytes(self, name: str) -> int:
+        """How large the files with the weights of that base model are; NotFound as `resolve`."""
+
 
 class Engine(Protocol):
     """Something that can carry out a job: this machine, a Ray cluster, another provider."""

@@ -83,7 +83,7 @@ class Child:
             # It is gone: whoever reads its lines will see that.
             return
 
-    def lines(self, *, silence_s: float) -> Iterator[bytes | None]:
+    def lines(self, *, silence_s: float | None = None) -> Iterator[bytes | None]:
         """Its lines as they come, None after each `silence_s` without one, until it has ended."""
         while True:
             try:
@@ -107,11 +107,14 @@ class Child:
             # Closing flushes what a dead child never read.
             return
 
+    def ending(self) -> str:
+        """How it ended, in a sentence."""
+        return _ending(self._process.wait())
+
     def epitaph(self) -> str:
         """How it ended, and the last lines that it wrote to its standard error."""
-        code = self._process.wait()
         log = "\n".join(self._log)
-        return f"{_ending(code)}.\n{log}" if log else f"{_ending(code)}."
+        return f"{self.ending()}\n{log}" if log else self.ending()
 
     def _read_lines(self) -> None:
         with _pipe(self._process.stdout) as stdout:
@@ -127,9 +130,9 @@ class Child:
 
 def _ending(code: int) -> str:
     if code >= 0:
-        return f"It ended with exit code {code}"
+        return f"It ended with exit code {code}."
     hint = " (out of memory?)" if -code == signal.SIGKILL else ""
-    return f"It was killed by {signal.Signals(-code).name}{hint}"
+    return f"It was killed by {signal.Signals(-code).name}{hint}."
 
 
 def _pipe(stream: IO[bytes] | None) -> IO[bytes]:

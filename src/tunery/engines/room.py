@@ -1,0 +1,39 @@
+"""Whether one more trainer process has room on this machine, as far as can be told from outside."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import psutil
+
+WEIGHTS_FACTOR = 3
+"""What a trainer takes, in sizes of its base model's files.
+
+These are mostly bf16. On a processor the weights may be kept in fp32, which is twice that; the rest
+is for what passes through them, and for adapters with their moments.
+"""
+
+PROCESS_BYTES = 512 * 1024**2
+"""What a trainer takes beside: PyTorch, its buffers, and the rows of its jobs."""
+
+
+def need_bytes(weights_bytes: int) -> int:
+    """The main memory that a trainer of a base model with files of that size takes, at most."""
+    return WEIGHTS_FACTOR * weights_bytes + PROCESS_BYTES
+
+
+def has_room(need: int, *, still_loading: Iterable[int]) -> bool:
+    """Whether a process that takes `need` bytes fits into the main memory that is free.
+
+    `still_loading` is what others take that were started, but have not taken it yet.
+    """
+    return need + sum(still_loading) <= psutil.virtual_memory().available
+
+
+def has_device() -> bool:
+    """Whether trainers compute on an NVIDIA GPU, judged without PyTorch: by its driver's device.
+
+    There, memory is the device's, and a trainer takes what it finds: so one process at a time.
+    """
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    return Path("/dev/nvidiactl").exists() and not hidden
