@@ -2,7 +2,8 @@
 
 No mask over the stream is ever built: that would be quadratic in the micro-batch. Segments of about
 one length are a batch; short ones are two batched matrix products with a softmax between them, long
-ones go to torch's fused attention, which does not keep the weights.
+ones go to torch's fused attention, which does not keep the weights. On a GPU the whole stream goes
+to one kernel, where that serves (`varlen`).
 
 Axes: `T` rows, `H` query heads, `K` key heads, `R = H / K`, `B` sequences of a group, `M` rows of
 its longest, `Q` of them ask, `d` and `e` the widths of a key and of a value.
@@ -10,6 +11,7 @@ its longest, `Q` of them ask, `d` and `e` the widths of a key and of a value.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -19,6 +21,7 @@ from torch.autograd import Function
 from torch.nn import functional as F  # noqa: N812  (everyone's name for it)
 from transformers import AttentionInterface
 
+from tunery.modeling import varlen
 from tunery.modeling.autograd import Context
 
 if TYPE_CHECKING:
@@ -89,8 +92,7 @@ def segment_attention(
     stream = flight.stream
     if stream is None:
         raise RuntimeError("segment attention outside a stream")
-    attend = fused if _is_long(stream) and is_plain(manner) else by_products
-    return attend(q, k, v, stream, manner)[None], None
+    return _way(q, k, v, stream, manner)(q, k, v, stream, manner)[None], None
 
 
 def _flight_of(module: nn.Module) -> Flight:
@@ -98,9 +100,21 @@ def _flight_of(module: nn.Module) -> Flight:
     return flight
 
 
+def _way(
+    q: Tensor, k: Tensor, v: Tensor, stream: Stream, manner: Manner
+) -> Callable[[Tensor, Tensor, Tensor, Stream, Manner], Tensor]:
+    """What computes it fastest."""
+    if not is_plain(manner):
+        return by_products
+    if varlen.serves(q, k, v):
+        return varlen.attention
+    return fused if _is_long(stream) else by_products
+
+
 def _is_long(stream: Stream) -> bool:
-    longest = max(group.rows.shape[1] for group in stream.groups)
-    return stream.device.type != "cpu" or longest >= _LONG_ON_CPU
+    if stream.device.type != "cpu":
+        return True
+    return max(group.rows.shape[1] for group in stream.groups) >= _LONG_ON_CPU
 
 
 def is_plain(manner: Manner) -> bool:

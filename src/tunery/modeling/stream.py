@@ -210,6 +210,28 @@ class Group:
         return (self.rows >= 0) & ~self.asks
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sequences:
+    """A packed stream as kernels for variable lengths take it, `N` sequences end to end.
+
+    A sequence's last row that asks is the last one that it looks at.
+
+    Attributes:
+        asking: `(N + 1,)` int32, where among the rows of the stream each begins that asks.
+        looked_at: `(N + 1,)` int32, the same among `keys`.
+        most_asking: rows of the longest that asks.
+        most_looked_at: the most that one looks at.
+        keys: which rows are looked at, one sequence's after another's; None where they are those
+            of the stream, as nothing is repeated.
+    """
+
+    asking: Tensor
+    looked_at: Tensor
+    most_asking: int
+    most_looked_at: int
+    keys: Tensor | None
+
+
 def _filled(rows: Tensor) -> Tensor:
     return torch.where(rows < 0, rows[:, :1], rows).clamp(min=0)
 
@@ -257,7 +279,6 @@ class Stream:
         self._index: dict[tuple[str, int, int, int], tuple[Tensor, Tensor]] = {}
         self._masks: dict[tuple[int, int | None], Tensor] = {}
         self._fork_masks: dict[tuple[int, int | None], Tensor] = {}
-        self.groups = [] if grid else self._groups()
 
     def _fill(self, n_lines: int) -> None:
         """Write token ids, positions and targets, on the CPU, and move them over once."""
@@ -282,8 +303,11 @@ class Stream:
             torch.cat(parts).to(self.device) for parts in (taught, target, share)
         )
 
-    def _groups(self) -> list[Group]:
-        """Whole sequences, and those that repeat something, each with its like."""
+    @cached_property
+    def groups(self) -> list[Group]:
+        """Whole sequences, and those that repeat something, each with its like; none of a grid."""
+        if self.grid:
+            return []
         whole = [line for line in self._lines if not line.n_repeated]
         forked = [line for line in self._lines if 0 < line.n_repeated < len(line.rows)]
         return [
@@ -291,6 +315,35 @@ class Stream:
             for lines in (whole, forked)
             for members in _alike([len(line.rows) for line in lines], self.grain)
         ]
+
+    @cached_property
+    def sequences(self) -> Sequences:
+        """What asks and what is looked at, end to end; rows that only fill up are one more each."""
+        asking, looked_at = [0], [0]
+        keys: list[Tensor] = []
+
+        def add(rows: Tensor, n_repeated: int) -> None:
+            asking.append(asking[-1] + len(rows) - n_repeated)
+            looked_at.append(looked_at[-1] + len(rows))
+            keys.append(rows)
+
+        for line in self._lines:
+            own = line.rows[line.n_repeated :]
+            if len(own):
+                if int(own[0]) > asking[-1]:
+                    add(torch.arange(asking[-1], int(own[0])), 0)
+                add(line.rows, line.n_repeated)
+        if asking[-1] < self.size:
+            add(torch.arange(asking[-1], self.size), 0)
+        repeats = looked_at[-1] > self.size
+        bounds = [torch.tensor(edges, dtype=torch.int32) for edges in (asking, looked_at)]
+        return Sequences(
+            asking=bounds[0].to(self.device),
+            looked_at=bounds[1].to(self.device),
+            most_asking=int(bounds[0].diff().max()),
+            most_looked_at=int(bounds[1].diff().max()),
+            keys=torch.cat(keys).to(self.device) if repeats else None,
+        )
 
     def _group(self, lines: list[Line]) -> Group:
         repeated = torch.tensor([line.n_repeated for line in lines])
