@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 # Beside what is kept, a pass needs some logits, and one layer's gradients at a time.
-_BESIDE_BYTES = 2**30
+_BESIDE_BYTES = 2**31
 # The allocator cannot use all of what is free.
 _MARGIN = 1.15
 
