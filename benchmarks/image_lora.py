@@ -22,7 +22,8 @@ import msgspec
 from benchmarks.comparison import Comparison, show
 from tunery.bases.catalog import BUILT_IN
 from tunery.core.hyperparameters import ResolvedHyperparameters
-from tunery.core.progress import Metrics, RunRequest, SubjectRequest, from_line
+from tunery.core.progress import Metrics, RunRequest, SubjectRequest
+from tunery.core.trainer_protocol import said
 from tunery.pictures.reading import ArchiveReader
 
 ROUNDS = 3
@@ -115,7 +116,7 @@ def _ours(pictures: Path, folder: Path) -> Run:
         ),
     )
     line = msgspec.json.encode(request) + b"\n"
-    return _run(["tunery.trainers"], line, lambda said: isinstance(from_line(said), Metrics))
+    return _run(["tunery.trainers"], line, lambda line: isinstance(said(line).progress, Metrics))
 
 
 def _theirs(pictures: Path, prior: str) -> Run:

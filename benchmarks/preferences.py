@@ -1,100 +1,86 @@
-"""A step on preferences, against a TRL script (`make bench`).
+"""A step on preferences, against TRL's DPOTrainer (`python -m benchmarks preferences`).
 
-Both train LoRA (r 8, all linear layers, fp32) on the same eight pairs a step with the same base
-model: a question, the SQL that answers it, and the SQL of another question.
+Both train LoRA (r 8, all linear layers) on the same eight pairs a step with the same base model,
+the reference's log-probabilities computed beforehand; measured is the median step.
 """
 
-import json
-import statistics
-import subprocess
-import sys
-import tempfile
 from itertools import pairwise
 from pathlib import Path
+from statistics import median
 
-from benchmarks.comparison import Comparison, show
-from benchmarks.first_step import ROWS
-from tunery.bases.catalog import BUILT_IN
-from tunery.core.hyperparameters import ResolvedHyperparameters
-from tunery.core.progress import Note, RunRequest
-from tunery.trainers.preparation import prepare
-from tunery.trainers.text_methods import text_method
+import msgspec
+
+from benchmarks import rivals, rows
+from benchmarks.bases import SHAPES, random_base
+from benchmarks.comparison import Comparison, Trial, in_turn
+from benchmarks.settings import DpoTask, Settings, Steps
+from benchmarks.trainer import Trainer, request, working_folder
+from tunery.core.progress import Metrics
 
 ROUNDS = 3
 N_STEPS, BATCH, WARM_UP = 12, 8, 2
-RIVAL = "a script with TRL's DPOTrainer"
-MODEL = str(BUILT_IN / "tiny-chat")
+RIVALS = (
+    Settings(batch_size=BATCH),
+    Settings(batch_size=BATCH, precision="bf16"),
+)
+"""Each run measures all of them and keeps the fastest."""
 
 
-def comparisons() -> list[Comparison]:
-    """Seconds of a step, in turn."""
-    ours, theirs = [], []
-    with tempfile.TemporaryDirectory() as folder:
-        rows = _pairs(Path(folder) / "pairs.jsonl")
-        for round_ in range(ROUNDS):
-            ours.append(_our_step(rows, f"runs/round-{round_}/1"))
-            theirs.append(_rival_step(rows))
-    found = Comparison(
-        what="a step on eight preferences",
-        rival=RIVAL,
+def comparisons(threads: int) -> list[Comparison]:
+    """Seconds of a step, both models."""
+    with working_folder() as folder:
+        pairs = rows.write_preferences(folder / "pairs.jsonl", N_STEPS * BATCH, seed=3)
+        return [_compared(size, folder, pairs, threads) for size in SHAPES]
+
+
+def _compared(size: str, folder: Path, pairs: Path, threads: int) -> Comparison:
+    base = random_base(folder / size, size)
+    ours = Trial(lambda: _our_step(base, pairs, threads))
+    theirs = {
+        settings: Trial(lambda settings=settings: _rival_step(settings, base, pairs, threads))
+        for settings in RIVALS
+    }
+    in_turn([ours, *theirs.values()], ROUNDS)
+    settings, best = min(theirs.items(), key=lambda item: median(item[1].values or [float("inf")]))
+    return Comparison(
+        what=f"DPO, a step on {BATCH} pairs, {size}",
+        rival="TRL's DPOTrainer + PEFT",
         unit="s",
-        ours=ours,
-        theirs=theirs,
+        ours=ours.values,
+        theirs=best.values,
         more_is_better=False,
+        at_least=2.5,
+        note=f"the reference is computed before the first step on both sides; TRL's best: {settings}",
+        trouble=ours.trouble or best.trouble,
     )
-    return [found]
 
 
-def _pairs(path: Path) -> Path:
-    """Each row's own answer, and the next row's."""
-    talks = [json.loads(line)["messages"] for line in ROWS.read_text().splitlines()]
-    talks = talks[: N_STEPS * BATCH + 1]
-    rows = [
-        {
-            "input": {"messages": talk[:-1]},
-            "preferred_output": talk[-1:],
-            "non_preferred_output": other[-1:],
-        }
-        for talk, other in pairwise(talks)
-    ]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
+def _our_step(base: Path, pairs: Path, threads: int) -> float:
+    with working_folder() as folder:
+        job = request(
+            base=base,
+            rows=pairs,
+            folder=folder / "job",
+            threads=threads,
+            batch_size=BATCH,
+            beta=0.1,
+        )
+        with Trainer([job]) as trainer:
+            ends = [heard.at for heard in trainer.heard() if isinstance(heard.progress, Metrics)]
+    return _median_step(ends)
 
 
-def _our_step(rows: Path, folder: str) -> float:
-    request = RunRequest(
-        job_id="ftjob-0",
-        base_model="tiny-chat",
-        location=MODEL,
-        training_file=str(rows),
-        validation_file=None,
-        blobs=str(rows.parent),
-        folder=folder,
-        hyperparameters=ResolvedHyperparameters(
-            n_epochs=1, batch_size=BATCH, learning_rate_multiplier=1, learning_rate=1e-4, beta=0.1
-        ),
-        r=8,
-        lora_alpha=16,
-        lora_dropout=0,
-        target_modules="all-linear",
-        seed=0,
-        overlong="error",
-    )
-    training, _ = prepare(request)
-    method = text_method(training)
-    for _ in method.begin():
-        continue
-    seconds = [step.seconds for step in method.learn() if not isinstance(step, Note)]
-    return statistics.median(seconds[WARM_UP:])
+def _rival_step(settings: Settings, base: Path, pairs: Path, threads: int) -> float:
+    with working_folder() as folder:
+        task = DpoTask(
+            model=str(base), rows=str(pairs), folder=str(folder), settings=settings, threads=threads
+        )
+        line = rivals.said(
+            "benchmarks.rival_dpo", msgspec.json.encode(task).decode(), threads=threads
+        )
+    return _median_step(msgspec.json.decode(line, type=Steps).ends)
 
 
-def _rival_step(rows: Path) -> float:
-    asked = [sys.executable, "-m", "benchmarks.rival_dpo", MODEL, str(rows), str(rows.parent)]
-    ended = subprocess.run(asked, capture_output=True, check=True)
-    (noted,) = (line for line in ended.stdout.splitlines() if b"step_seconds" in line)
-    seconds: list[float] = json.loads(noted)["step_seconds"]
-    return statistics.median(seconds[WARM_UP:])
-
-
-if __name__ == "__main__":
-    show(comparisons())
+def _median_step(ends: list[float]) -> float:
+    """Between the ends of steps, without the first few."""
+    return median(later - earlier for earlier, later in pairwise(ends[WARM_UP - 1 :]))

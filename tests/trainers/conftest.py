@@ -1,8 +1,9 @@
 """A tiny model on disk, data files, and requests to train on them."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import msgspec
@@ -12,7 +13,12 @@ from transformers.utils import logging
 from tests.modeling.models import tiny_model
 from tests.modeling.templates import CHATML, tokenizer
 from tunery.core.hyperparameters import ResolvedHyperparameters
-from tunery.core.progress import RunRequest
+from tunery.core.progress import Alive, AnyProgress, RunRequest
+from tunery.modeling.base import Base
+from tunery.modeling.load import load_model
+from tunery.trainers.attempt import carry_out
+from tunery.trainers.company import Job, alone
+from tunery.trainers.failures import told
 
 Row = dict[str, Any]
 
@@ -85,6 +91,16 @@ def request_(model_folder: Path, blobs: Path) -> RunRequest:
         seed=7,
         overlong="error",
     )
+
+
+def attempt(request: RunRequest, pause: Event | None = None) -> Iterator[AnyProgress]:
+    """What an attempt says by itself on its base, but for being alive."""
+    base = Base(load_model(request.location).model)
+    job: Job[AnyProgress] = told(carry_out(request, base, pause or Event()))
+    values: Iterator[AnyProgress] = alone(base, job)
+    for value in values:
+        if not isinstance(value, Alive):
+            yield value
 
 
 Changed = Callable[..., RunRequest]

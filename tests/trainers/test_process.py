@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 import msgspec
 import pytest
@@ -14,15 +13,17 @@ import pytest
 from tests.trainers.conftest import Changed
 from tunery.core.preflight import Preflight
 from tunery.core.progress import (
-    PAUSE_LINE,
+    Alive,
     AnyProgress,
     CheckpointSaved,
+    Failed,
+    Finished,
     Metrics,
     Paused,
     PreflightRequest,
     RunRequest,
-    from_line,
 )
+from tunery.core.trainer_protocol import AnyCommand, Begin, Leave, Pause, said, to_line
 
 Process = subprocess.Popen[bytes]
 
@@ -40,7 +41,7 @@ def started() -> Iterator[list[Process]]:
         process.wait()
 
 
-def start(started: list[Process], module: str, request: msgspec.Struct) -> Process:
+def start(started: list[Process], module: str, line: bytes) -> Process:
     process = subprocess.Popen(
         [sys.executable, "-m", module],
         stdin=subprocess.PIPE,
@@ -48,19 +49,31 @@ def start(started: list[Process], module: str, request: msgspec.Struct) -> Proce
         stderr=subprocess.PIPE,
     )
     started.append(process)
-    say(process, msgspec.json.encode(request) + b"\n")
+    write(process, line)
     return process
 
 
-def say(process: Process, line: bytes) -> None:
+def trainer(started: list[Process], request: RunRequest) -> Process:
+    return start(started, "tunery.trainers", to_line(Begin(request=request)))
+
+
+def say(process: Process, command: AnyCommand) -> None:
+    write(process, to_line(command))
+
+
+def write(process: Process, line: bytes) -> None:
     assert process.stdin is not None
     process.stdin.write(line)
     process.stdin.flush()
 
 
-def out(process: Process) -> IO[bytes]:
+def heard(process: Process) -> Iterator[tuple[str, AnyProgress]]:
+    """What it says, but for being alive: of which attempt, and what."""
     assert process.stdout is not None
-    return process.stdout
+    for line in process.stdout:
+        report = said(line)
+        if not isinstance(report.progress, Alive):
+            yield report.folder, report.progress
 
 
 def long(changed: Changed) -> RunRequest:
@@ -83,15 +96,16 @@ def test_it_speaks_in_lines_pauses_when_told_and_ends_when_nobody_listens(
     started: list[Process], changed: Changed
 ) -> None:
     request = long(changed)
-    process = start(started, "tunery.trainers", request)
+    process = trainer(started, request)
     values: list[AnyProgress] = []
-    for line in out(process):
-        values.append(from_line(line))
+    for folder, value in heard(process):
+        assert folder == request.folder
+        values.append(value)
         if len(values) == 3:
-            say(process, PAUSE_LINE)
-    assert process.wait(timeout=10) == 0
-    saved, paused = values[-2:]
-    assert isinstance(paused, Paused)
+            say(process, Pause(folder=folder))
+        if isinstance(value, Paused):
+            break
+    saved, _ = values[-2:]
     assert isinstance(saved, CheckpointSaved)
     assert 3 <= saved.step < 1000
     steps = [value.step for value in values if isinstance(value, Metrics)]
@@ -100,9 +114,8 @@ def test_it_speaks_in_lines_pauses_when_told_and_ends_when_nobody_listens(
     again = msgspec.structs.replace(
         request, folder=request.folder[:-1] + "2", resume_from=saved.folder
     )
-    process = start(started, "tunery.trainers", again)
-    lines = (from_line(line) for line in out(process))
-    first = next(value for value in lines if isinstance(value, Metrics))
+    say(process, Begin(request=again))
+    first = next(value for _, value in heard(process) if isinstance(value, Metrics))
     assert first.step == saved.step + 1
     assert process.stdin is not None
     process.stdin.close()
@@ -111,14 +124,54 @@ def test_it_speaks_in_lines_pauses_when_told_and_ends_when_nobody_listens(
     assert time.monotonic() - began < 2
 
 
+def test_attempts_come_and_go_while_others_learn(started: list[Process], changed: Changed) -> None:
+    lasting = long(changed)
+    process = trainer(started, lasting)
+    reports = heard(process)
+    assert next(reports)[0] == lasting.folder
+    short, dropped, wrong = (changed(folder=f"runs/{name}/1") for name in ("a", "b", "c"))
+    say(process, Begin(request=short))
+    say(process, Begin(request=msgspec.structs.replace(lasting, folder=dropped.folder)))
+    say(process, Begin(request=msgspec.structs.replace(wrong, target_modules=("c_attn",))))
+    of: dict[str, list[AnyProgress]] = {}
+    for folder, value in reports:
+        of.setdefault(folder, []).append(value)
+        if folder == dropped.folder and len(of[folder]) == 3:
+            say(process, Leave(folder=folder))
+        if {short.folder, wrong.folder, dropped.folder} <= of.keys() and isinstance(
+            of[short.folder][-1], Finished
+        ):
+            break
+    assert [v.step for v in of[short.folder] if isinstance(v, Metrics)] == list(range(1, 10))
+    [failed] = of[wrong.folder]
+    assert isinstance(failed, Failed)
+    assert failed.param == "target_modules"
+    after = [folder for _, (folder, _) in zip(range(50), reports, strict=False)]
+    assert after.count(lasting.folder) >= 40
+
+
+def test_every_attempt_on_a_model_that_is_not_there_fails(
+    started: list[Process], changed: Changed, tmp_path: Path
+) -> None:
+    request = changed(location=str(tmp_path / "none"))
+    process = trainer(started, request)
+    [(folder, failed)] = heard(process)
+    assert folder == request.folder
+    assert isinstance(failed, Failed)
+    assert "neither a folder nor" in failed.message
+    assert process.wait(timeout=10) == 0
+
+
 def test_the_report_on_a_file_is_one_line(
     started: list[Process], model_folder: Path, blobs: Path
 ) -> None:
     request = PreflightRequest(
         location=str(model_folder), training_file=str(blobs / "files" / "train"), threads=1
     )
-    process = start(started, "tunery.trainers.preflight", request)
-    [line] = out(process)
+    line = msgspec.json.encode(request) + b"\n"
+    process = start(started, "tunery.trainers.preflight", line)
+    assert process.stdout is not None
+    [line] = process.stdout
     found = msgspec.json.decode(line, type=Preflight)
     assert process.wait(timeout=10) == 0
     assert found.n_examples == 22

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from tests.trainers.conftest import Changed, Row, chat, preference, write
+from tests.trainers.conftest import Changed, Row, attempt, chat, preference, write
 from tunery.core.progress import (
     AnyProgress,
     CheckpointSaved,
@@ -28,12 +28,13 @@ from tunery.core.progress import (
     RunRequest,
 )
 from tunery.modeling.adapter import Adapter, load_adapter
-from tunery.modeling.base import Base
-from tunery.modeling.stream import Fork, Stream
+from tunery.modeling.base import Base, Losses
+from tunery.modeling.load import load_model
+from tunery.modeling.stream import Stream
 from tunery.trainers import references, text_dpo
-from tunery.trainers.attempt import carry_out
+from tunery.trainers.asks import Ask, Passes, Rows
 from tunery.trainers.budget import Budget
-from tunery.trainers.failures import told
+from tunery.trainers.company import alone
 from tunery.trainers.preparation import Training, prepare
 from tunery.trainers.text_dpo import Pair, gradient
 
@@ -65,7 +66,7 @@ def request_(request_: RunRequest, blobs: Path) -> RunRequest:
 
 
 def run(request: RunRequest, pause: Event | None = None) -> list[AnyProgress]:
-    return list(told(carry_out(request, pause or Event())))
+    return list(attempt(request, pause))
 
 
 def metrics(values: list[AnyProgress]) -> list[Metrics]:
@@ -110,7 +111,7 @@ def plain_log_likelihoods(model: torch.nn.Module, folder: str, path: str) -> Ten
 def pairs_of(training: Training, reference: Tensor) -> list[Pair]:
     segments = training.examples.segments(range(len(training.examples)), training.adapter)
     return [
-        Pair(answers=Fork(first=chosen, second=rejected), reference=kept)
+        Pair(first=chosen, second=rejected, reference=kept)
         for chosen, rejected, kept in zip(segments[::2], segments[1::2], reference, strict=True)
     ]
 
@@ -191,10 +192,10 @@ def test_the_gradient_is_that_of_equation_7_however_it_is_cut(
         if parameter.requires_grad
     }
 
-    training, _ = prepare(request)
+    training, _ = prepare(request, Base(load_model(request.location).model))
     training.adapter = load_adapter(training.base.places, taught)
     pairs = pairs_of(training, reference)
-    list(gradient(training.base, training.adapter, pairs, Budget(max_rows), BETA))
+    list(alone(training.base, into([], gradient(training.adapter, pairs, Budget(max_rows), BETA))))
     found = gradients(training.adapter)
     assert found.keys() == expected.keys()
     for name, wanted in expected.items():
@@ -211,7 +212,8 @@ def gradients(adapter: Adapter) -> dict[str, Tensor]:
 
 def test_a_pair_in_turn_drops_what_it_drops_together(changed: Changed) -> None:
     """Only one answer fits: the weights of the loss come from the masks that the gradient has."""
-    training, _ = prepare(changed(lora_dropout=0.5))
+    request = changed(lora_dropout=0.5)
+    training, _ = prepare(request, Base(load_model(request.location).model))
     training.adapter.master.uniform_(-0.1, 0.1, generator=torch.Generator().manual_seed(0))
     training.adapter.refresh()
     [pair] = pairs_of(training, torch.zeros(22, 2))[:1]
@@ -220,7 +222,7 @@ def test_a_pair_in_turn_drops_what_it_drops_together(changed: Changed) -> None:
     policy = torch.cat(
         [
             training.base.log_likelihoods(training.base.stream([s]))
-            for s in (pair.answers.first, pair.answers.second)
+            for s in (pair.first, pair.second)
         ]
     )
     losses, _ = text_dpo.preference_loss(policy[None], torch.zeros(1, 2), BETA)
@@ -228,18 +230,17 @@ def test_a_pair_in_turn_drops_what_it_drops_together(changed: Changed) -> None:
     losses.sum().backward()
     expected = adapter.grad.clone()
     adapter.dropout.set_state(drawn)
-    [score] = _finished(gradient(training.base, adapter, [pair], Budget(1), BETA))
-    assert score.loss == pytest.approx(losses.item(), rel=1e-6)
+    found: list[text_dpo.Rewards] = []
+    list(alone(training.base, into(found, gradient(adapter, [pair], Budget(1), BETA))))
+    assert found[0].loss == pytest.approx(losses.item(), rel=1e-6)
     assert torch.allclose(adapter.grad, expected, atol=1e-7)
 
 
-def _finished(values: Iterator[Note]) -> list[text_dpo.Score]:
-    while True:
-        try:
-            next(values)
-        except StopIteration as end:
-            found: list[text_dpo.Score] = end.value
-            return found
+def into(
+    found: list[text_dpo.Rewards], passes: Passes[text_dpo.Rewards]
+) -> Generator[Ask, Rows, None]:
+    """A job that only makes `passes`, and leaves what they return in `found`."""
+    found.append((yield from passes))
 
 
 @pytest.mark.parametrize("stop_after", [1, 3, 4, 8])
@@ -247,7 +248,7 @@ def test_a_paused_job_goes_on_as_if_nothing_had_happened(stop_after: int, change
     whole = run(changed(folder=f"{FOLDER}/whole"))
     pause = Event()
     first: list[AnyProgress] = []
-    for value in carry_out(changed(folder=f"{FOLDER}/1"), pause):
+    for value in attempt(changed(folder=f"{FOLDER}/1"), pause):
         first.append(value)
         if isinstance(value, Metrics) and value.step == stop_after - 1:
             pause.set()
@@ -270,7 +271,7 @@ def test_a_killed_job_measures_itself_on_what_it_started_from(
     plain = {"validation_file": None}
     whole = run(changed(folder=f"{FOLDER}/whole", **plain))
     killed: list[AnyProgress] = []
-    for value in carry_out(changed(folder=f"{FOLDER}/1", **plain), Event()):
+    for value in attempt(changed(folder=f"{FOLDER}/1", **plain)):
         killed.append(value)
         if isinstance(value, Metrics) and value.step == 5:
             break
@@ -287,7 +288,7 @@ def test_a_killed_job_measures_itself_on_what_it_started_from(
 
 def test_a_torn_file_of_the_reference_is_made_again(changed: Changed) -> None:
     whole = run(changed(folder=f"{FOLDER}/whole"))
-    for value in carry_out(changed(folder=f"{FOLDER}/1"), Event()):
+    for value in attempt(changed(folder=f"{FOLDER}/1")):
         if isinstance(value, CheckpointSaved):
             break
     for path in (Path(changed().blobs) / FOLDER).glob("1/reference-*"):
@@ -325,14 +326,14 @@ def test_running_out_of_memory_halves_the_micro_batch_and_changes_nothing_else(
     changed: Changed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = run(changed(lora_dropout=0.0))
-    together = Base.log_likelihoods
+    losses = Base.losses
 
-    def small(self: Base, stream: Stream) -> Tensor:
+    def small(self: Base, stream: Stream) -> Losses:
         if stream.size > 70:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-        return together(self, stream)
+        return losses(self, stream)
 
-    monkeypatch.setattr(Base, "log_likelihoods", small)
+    monkeypatch.setattr(Base, "losses", small)
     values = run(changed(lora_dropout=0.0, folder=f"{FOLDER}/2"))
     notes = [value for value in values if isinstance(value, Note)]
     assert [note.level for note in notes] == ["warn"] * 5

@@ -3,7 +3,6 @@
 import errno
 import json
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -15,10 +14,11 @@ from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from tests.trainers.conftest import Changed, chat, write
+from tests.trainers.conftest import Changed, attempt, chat, write
 from tunery.core.progress import (
     AnyProgress,
     CheckpointSaved,
+    Died,
     Failed,
     Finished,
     Metrics,
@@ -26,11 +26,12 @@ from tunery.core.progress import (
     Paused,
     RunRequest,
 )
-from tunery.modeling.base import Base, Score
+from tunery.modeling.base import Base, Losses
 from tunery.modeling.stream import Stream
 from tunery.trainers import (
-    attempt,
+    asks,
     checkpoint,
+    company,
     memory,
     pace,
     preparation,
@@ -41,14 +42,12 @@ from tunery.trainers import (
     text_sft,
     threads,
 )
-from tunery.trainers.attempt import carry_out
-from tunery.trainers.failures import told
 
 FOLDER = "runs/ftjob-0123456789abcdef01234567"
 
 
 def run(request: RunRequest, pause: Event | None = None) -> list[AnyProgress]:
-    return list(told(carry_out(request, pause or Event())))
+    return list(attempt(request, pause))
 
 
 def metrics(values: list[AnyProgress]) -> list[Metrics]:
@@ -152,7 +151,7 @@ def test_a_paused_job_goes_on_as_if_nothing_had_happened(stop_after: int, change
 
     pause = Event()
     first: list[AnyProgress] = []
-    for value in carry_out(changed(folder=f"{FOLDER}/1"), pause):
+    for value in attempt(changed(folder=f"{FOLDER}/1"), pause):
         first.append(value)
         if isinstance(value, Metrics) and value.step == stop_after - 1:
             pause.set()
@@ -173,7 +172,7 @@ def test_a_paused_job_goes_on_as_if_nothing_had_happened(stop_after: int, change
 def test_a_killed_job_repeats_the_steps_after_its_checkpoint_exactly(changed: Changed) -> None:
     whole = run(changed(folder=f"{FOLDER}/whole"))
     killed: list[AnyProgress] = []
-    for value in carry_out(changed(folder=f"{FOLDER}/1"), Event()):
+    for value in attempt(changed(folder=f"{FOLDER}/1")):
         killed.append(value)
         if isinstance(value, Metrics) and value.step == 5:
             break
@@ -208,7 +207,7 @@ def test_weights_decay_as_the_job_asks(changed: Changed) -> None:
 def test_a_resumed_job_keeps_its_warm_up_and_decay(changed: Changed) -> None:
     asked = {"warmup_ratio": 0.8, "weight_decay": 0.5}
     whole = run(settings(changed, folder=f"{FOLDER}/whole", **asked))
-    for value in carry_out(settings(changed, folder=f"{FOLDER}/1", **asked), Event()):
+    for value in attempt(settings(changed, folder=f"{FOLDER}/1", **asked)):
         if isinstance(value, CheckpointSaved):
             break
     checkpoint = f"{FOLDER}/1/step-00000003"
@@ -307,14 +306,14 @@ def test_running_out_of_memory_halves_the_micro_batch_and_changes_nothing_else(
 ) -> None:
     plain = changed(lora_dropout=0.0)
     whole = run(plain)
-    step = Base.step
+    losses = Base.losses
 
-    def small(self: Base, stream: Stream) -> list[Score]:
+    def small(self: Base, stream: Stream) -> Losses:
         if stream.size > 100:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-        return step(self, stream)
+        return losses(self, stream)
 
-    monkeypatch.setattr(Base, "step", small)
+    monkeypatch.setattr(Base, "losses", small)
     values = run(changed(lora_dropout=0.0, folder=f"{FOLDER}/2"))
     notes = [value for value in values if isinstance(value, Note)]
     assert [note.level for note in notes] == ["warn"] * 5
@@ -328,10 +327,10 @@ def test_no_memory_at_all_fails_the_job_in_its_first_moment(
 ) -> None:
     monkeypatch.setattr(memory, "available_bytes", lambda device: 2**20)
 
-    def none(self: Base, stream: Stream) -> list[Score]:
+    def none(self: Base, stream: Stream) -> Losses:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1")
 
-    monkeypatch.setattr(Base, "step", none)
+    monkeypatch.setattr(Base, "losses", none)
     *notes, failed = run(request_)
     assert all(isinstance(note, Note) for note in notes)
     assert isinstance(failed, Failed)
@@ -399,12 +398,7 @@ def test_a_disk_too_full_for_the_adapter_fails_the_job(
     assert list((Path(changed().blobs) / changed().folder).iterdir()) == []
 
 
-def test_what_cannot_be_run_fails_in_clear_words(
-    changed: Changed, blobs: Path, tmp_path: Path
-) -> None:
-    [unknown] = run(changed(location=str(tmp_path / "none")))
-    assert isinstance(unknown, Failed)
-    assert "neither a folder nor" in unknown.message
+def test_what_cannot_be_run_fails_in_clear_words(changed: Changed, blobs: Path) -> None:
     [target] = run(changed(target_modules=("c_attn",)))
     assert isinstance(target, Failed)
     assert target.param == "target_modules"
@@ -439,19 +433,21 @@ def test_rows_that_are_too_long_are_dropped_or_cut_as_asked(
 def test_a_fault_of_ours_is_not_dressed_up(
     request_: RunRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(self: Base, stream: Stream) -> Iterator[Score]:
+    def broken(self: Base, stream: Stream) -> Losses:
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
-    monkeypatch.setattr(Base, "step", broken)
-    with pytest.raises(RuntimeError, match="mat1"):
-        run(request_)
+    monkeypatch.setattr(Base, "losses", broken)
+    [died] = run(request_)
+    assert isinstance(died, Died)
+    assert "mat1 and mat2 shapes" in died.message
 
 
 @pytest.mark.parametrize(
     "module",
     [
-        attempt,
+        asks,
         checkpoint,
+        company,
         pace,
         preparation,
         references,

@@ -18,9 +18,9 @@ from tunery.modeling.adapter import Adapter, save_adapter
 from tunery.modeling.base import Base
 from tunery.modeling.chat import Chat
 from tunery.modeling.optimizer import AdamW
-from tunery.modeling.stream import Fork
 from tunery.trainers import text_dpo
 from tunery.trainers.budget import Budget
+from tunery.trainers.company import alone
 from tunery.trainers.text_data import load_examples
 from tunery.trainers.text_dpo import Pair
 
@@ -61,12 +61,12 @@ def our_steps(folder: Path) -> list[text_dpo.Step]:
     with torch.no_grad():
         reference = base.log_likelihoods(base.stream(segments)).view(-1, 2)
     pairs = [
-        Pair(answers=Fork(first=chosen, second=rejected), reference=kept)
+        Pair(first=chosen, second=rejected, reference=kept)
         for chosen, rejected, kept in zip(segments[::2], segments[1::2], reference, strict=True)
     ]
     steps = [pairs[step * BATCH : (step + 1) * BATCH] for step in range(N_STEPS)]
-    taken = text_dpo.learn(base, AdamW(adapter), steps, lambda step: RATE, Budget(2048), beta=BETA)
-    return [step for step in taken if isinstance(step, text_dpo.Step)]
+    learning = text_dpo.learn(AdamW(adapter), steps, lambda step: RATE, Budget(2048), beta=BETA)
+    return [step for step in alone(base, learning) if isinstance(step, text_dpo.Step)]
 
 
 def their_logs(folder: Path) -> list[dict[str, Any]]:

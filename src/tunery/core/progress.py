@@ -1,8 +1,8 @@
-"""What an engine reports while it carries out a job, and the same values as JSON lines.
+"""What an engine reports while it carries out a job.
 
-A closed union. A trainer prints one line per value, the worker applies each. They are `msgspec`
-structs, not dataclasses, because a tagged union must be told apart again on the other side of a
-pipe.
+A closed union. A trainer says one value after the other, the worker applies each. They are
+`msgspec` structs, not dataclasses, because a tagged union must be told apart again on the other
+side of a pipe.
 """
 
 from typing import Literal
@@ -151,7 +151,7 @@ class SubjectRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
 
 class RunRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """All that a trainer needs to know of one attempt; the first line on its standard input.
+    """All that a trainer needs to know of one attempt.
 
     Every path is one of this machine. What the trainer reports under `folder` are blob keys: the
     paths it writes, relative to `blobs`.
@@ -205,24 +205,3 @@ class PreflightRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     estimate: bool = True
     """Whether to load the model for a short measured probe of time and memory."""
     threads: int | None = None
-
-
-PAUSE_LINE = b"pause\n"
-"""Written to a running trainer's standard input: save a checkpoint, then end with `Paused`."""
-
-_encoder = msgspec.json.Encoder()
-_decoder: msgspec.json.Decoder[AnyProgress] = msgspec.json.Decoder(AnyProgress)
-
-
-def to_line(progress: Progress) -> bytes:
-    r"""`progress` as one line of JSON, `\n` included."""
-    return _encoder.encode(progress) + b"\n"
-
-
-def from_line(line: bytes) -> AnyProgress:
-    """The value that `to_line` wrote.
-
-    Raises:
-        msgspec.DecodeError: the line is not one of ours.
-    """
-    return _decoder.decode(line)

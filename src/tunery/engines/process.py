@@ -19,15 +19,14 @@ from tunery.core.method import Subject
 from tunery.core.ports import Blobs, Catalog, Run
 from tunery.core.preflight import Preflight
 from tunery.core.progress import (
-    PAUSE_LINE,
     Alive,
     AnyProgress,
     Died,
     Failed,
     Finished,
     Paused,
-    from_line,
 )
+from tunery.core.trainer_protocol import Begin, Pause, said, to_line
 from tunery.engines.child import Child, Process, cold
 from tunery.engines.picture_survey import survey
 from tunery.engines.requests import Requests
@@ -106,14 +105,13 @@ class LocalEngine:
 
     def run(self, run: Run) -> Closable[AnyProgress]:
         """Train in a child process; closing the iterator kills it."""
-        child = self._start(
-            run.folder, "tunery.trainers", msgspec.json.encode(self._requests.run(run)) + b"\n"
-        )
+        begin = to_line(Begin(request=self._requests.run(run)))
+        child = self._start(run.folder, "tunery.trainers", begin)
         try:
             for line in child.lines(silence_s=SILENCE_S):
-                value = Alive() if line is None else from_line(line)
+                value = Alive() if line is None else said(line).progress
                 yield value
-                if isinstance(value, Finished | Failed | Paused):
+                if isinstance(value, Finished | Failed | Paused | Died):
                     return
             yield Died(message=f"The trainer ended without a word. {child.epitaph()}")
         finally:
@@ -124,7 +122,7 @@ class LocalEngine:
         with self._lock:
             child = self._children.get(run.folder)
         if child is not None:
-            child.send(PAUSE_LINE)
+            child.send(to_line(Pause(folder=run.folder)))
 
     def cancel(self, run: Run) -> None:
         """Nothing runs elsewhere: closing the iterator of `run` was enough."""

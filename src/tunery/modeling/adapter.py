@@ -109,13 +109,8 @@ class Adapter:
 
     def _allocate(self, places: Places) -> None:
         """Lay out the flat buffers and cut every part's views from them."""
-        r, targeted = self.config.r, {}
-        size = 0
-        for family in places.families:
-            at = [i for i, name in enumerate(family.names) if name in self.targets]
-            if at:
-                targeted[family] = at
-                size += r * (len(at) * family.n_inputs + sum(family.widths[i] for i in at))
+        targeted = _targeted(places, self.targets)
+        size = _size(targeted, self.config.r)
         weight = places.families[0].weight
         self.master = torch.zeros(size, device=weight.device)
         self.grad = torch.zeros_like(self.master)
@@ -176,6 +171,31 @@ class Adapter:
         leaves = sorted({name.rpartition(".")[2] for name in self.targets})
         meant = {name for name in self._linear_names if name.rpartition(".")[2] in leaves}
         return leaves if meant == self.targets else sorted(self.targets)
+
+
+def n_parameters(places: Places, config: LoraConfig) -> int:
+    """How many numbers an adapter of `config` trains.
+
+    Raises:
+        InvalidValue: a target names no layer that can carry an adapter.
+    """
+    return _size(_targeted(places, _targets(places, config)), config.r)
+
+
+def _targeted(places: Places, targets: set[str]) -> dict[Family, list[int]]:
+    """The members of each family that are among `targets`, where any are."""
+    found = {
+        family: [at for at, name in enumerate(family.names) if name in targets]
+        for family in places.families
+    }
+    return {family: at for family, at in found.items() if at}
+
+
+def _size(targeted: Mapping[Family, Sequence[int]], r: int) -> int:
+    return sum(
+        r * (len(at) * family.n_inputs + sum(family.widths[i] for i in at))
+        for family, at in targeted.items()
+    )
 
 
 def _targets(places: Places, config: LoraConfig) -> set[str]:

@@ -1,56 +1,107 @@
-"""A trainer process: a `RunRequest` as a line on standard input, progress as lines on its output.
+"""A trainer process: commands as lines on standard input, reports as lines on its output.
 
-A later line `pause` asks it to save a checkpoint and to let go. It ends at once when its standard
-input closes, whatever it is doing.
+`core.trainer_protocol` has the words. The first line begins an attempt, and so says on which base
+model all attempts of this process are. It ends at once when its standard input closes, whatever it
+is doing.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import os
+import threading
+from collections.abc import Callable, Generator
+from queue import Empty, SimpleQueue
 from threading import Event
+from typing import TYPE_CHECKING, TypeAlias
 
-import msgspec
-
-from tunery.core.progress import PAUSE_LINE, AnyProgress, RunRequest, to_line
+from tunery.core.progress import Alive, AnyProgress, SubjectRequest
+from tunery.core.trainer_protocol import Begin, Leave, Pause, Said, command, to_line
 from tunery.trainers.pipes import listen, own_output
+
+if TYPE_CHECKING:
+    from tunery.trainers.host import Inbox
+
+Say: TypeAlias = Callable[[str, AnyProgress], None]
 
 
 def main() -> None:
-    """Carry out the request."""
+    """Carry out what is asked for."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     output = own_output()
-    pause = Event()
-
-    def heard(line: bytes) -> None:
-        if line == PAUSE_LINE:
-            pause.set()
-
-    request = msgspec.json.decode(listen(heard), type=RunRequest)
+    inbox: Inbox = SimpleQueue()
+    first = command(listen(lambda line: inbox.put(command(line))))
+    if not isinstance(first, Begin):
+        raise TypeError(f"a trainer begins with an attempt, not with {first}")
 
     # Only now, with the listener at work: torch takes seconds, and the server may go meanwhile.
     from transformers.utils.logging import disable_progress_bar
 
-    from tunery.trainers.failures import FOR_PICTURES, FOR_ROWS, told
     from tunery.trainers.threads import set_threads
 
-    disable_progress_bar()
-    set_threads(request.threads)
-    advice = FOR_ROWS if request.subject is None else FOR_PICTURES
-    for value in told(_carried_out(request, pause), advice):
-        output.write(to_line(value))
+    def say(folder: str, progress: AnyProgress) -> None:
+        output.write(to_line(Said(folder=folder, progress=progress)))
         output.flush()
 
+    disable_progress_bar()
+    set_threads(first.request.threads)
+    if first.request.subject is None:
+        _learn_text(first, inbox, say)
+    else:
+        _learn_pictures(first, first.request.subject, inbox, say)
 
-def _carried_out(request: RunRequest, pause: Event) -> Iterator[AnyProgress]:
-    """By the trainer of its kind; diffusers, which only images need, takes a second to import."""
-    if request.subject is None:
-        from tunery.trainers.attempt import carry_out
 
-        return carry_out(request, pause)
-    from tunery.trainers.images import attempt
+def _learn_text(first: Begin, inbox: Inbox, say: Say) -> None:
+    from tunery.modeling.base import Base
+    from tunery.modeling.load import load_model
+    from tunery.trainers.host import Host
 
-    return attempt.carry_out(request, request.subject, pause)
+    try:
+        base = Base(load_model(first.request.location).model)
+    except Exception as error:
+        _refuse(first, inbox, error, say)
+        return
+    Host(base, inbox, say).serve(first)
+
+
+def _refuse(first: Begin, inbox: Inbox, error: Exception, say: Say) -> None:
+    """End every attempt that has been asked for: there is no base to learn on."""
+    from tunery.trainers.failures import told
+
+    def broken() -> Generator[AnyProgress, None, None]:
+        yield Alive()
+        raise error
+
+    message: object = first
+    while True:
+        if isinstance(message, Begin):
+            for progress in told(broken()):
+                say(message.request.folder, progress)
+        try:
+            message = inbox.get_nowait()
+        except Empty:
+            return
+
+
+def _learn_pictures(first: Begin, subject: SubjectRequest, inbox: Inbox, say: Say) -> None:
+    """One attempt alone. Only here: diffusers takes a second to import."""
+    from tunery.trainers.failures import FOR_PICTURES, told
+    from tunery.trainers.images.attempt import carry_out
+
+    pause = Event()
+    threading.Thread(target=_attend, args=(inbox, pause), daemon=True).start()
+    for progress in told(carry_out(first.request, subject, pause), FOR_PICTURES):
+        say(first.request.folder, progress)
+
+
+def _attend(inbox: Inbox, pause: Event) -> None:
+    """Obey what is said to a process with one attempt."""
+    while True:
+        message = inbox.get()
+        if isinstance(message, Pause):
+            pause.set()
+        elif isinstance(message, Leave):
+            os._exit(0)
 
 
 if __name__ == "__main__":

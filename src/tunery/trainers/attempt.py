@@ -3,49 +3,53 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from threading import Event
 
 import msgspec
 
-from tunery.core.progress import AnyProgress, Finished, Note, Paused, RunRequest
+from tunery.core.progress import Alive, AnyProgress, Finished, Paused, RunRequest
+from tunery.modeling.base import Base
 from tunery.trainers import memory, references, token_cache
+from tunery.trainers.asks import Ask, Passes, Rows
 from tunery.trainers.checkpoint import Position
 from tunery.trainers.pace import Pace, metrics
 from tunery.trainers.preparation import Training, prepare, resume
 from tunery.trainers.saving import hand_over, save
 from tunery.trainers.text_methods import Step, TextMethod, text_method
 
-# A micro-batch that needs less than this part of the memory is not tried before the first step.
+# A portion that needs less than this part of the memory is not tried before the first step.
 _PLENTY = 20
 
 
-def carry_out(request: RunRequest, pause: Event) -> Iterator[AnyProgress]:
+def carry_out(
+    request: RunRequest, base: Base, pause: Event
+) -> Generator[AnyProgress | Ask, Rows, None]:
     """Learn, report, save, and hand over the adapter.
+
+    Until the first thing is said, the base is not needed for itself: others may use it meanwhile.
 
     Raises:
         TuneryError: the job cannot be run as it was asked for.
         NotFinite: learning has gone out of bounds.
         OSError: the adapter could not be saved.
     """
-    training, notes = prepare(request)
+    training, notes = prepare(request, base)
+    yield Alive()
     yield from notes
     method = text_method(training)
     yield from method.begin()
     yield from resume(training)
     yield from _try_longest(training, method)
-    pace = Pace()
+    pace, learning = Pace(), method.learn()
     last_save = time.monotonic()
-    for value in method.learn():
-        if isinstance(value, Note):
-            yield value
-            continue
-        training.position = _advanced(training, value)
-        pace.add(value.seconds)
-        reported = metrics(training, value, pace)
+    while (step := (yield from _next(learning))) is not None:
+        training.position = _advanced(training, step)
+        pace.add(step.seconds)
+        reported = metrics(training, step, pace)
         due = time.monotonic() - last_save >= request.checkpoint_seconds
-        pausing = pause.is_set() and value.number < training.position.total_steps
+        pausing = pause.is_set() and step.number < training.position.total_steps
         if pausing or due or _ends_epoch(training):
             reported = yield from method.evaluate(reported)
             yield reported
@@ -61,8 +65,22 @@ def carry_out(request: RunRequest, pause: Event) -> Iterator[AnyProgress]:
     yield Finished(adapter=key, trained_tokens=training.position.trained_tokens)
 
 
-def _try_longest(training: Training, method: TextMethod) -> Iterator[Note]:
-    """Run the largest micro-batch once, so that what cannot fit shows now and not in an hour.
+def _next(learning: Generator[Step | Ask, Rows, None]) -> Passes[Step | None]:
+    """The next step, None at the end; what is asked for on the way passes through."""
+    answer: Rows | None = None
+    while True:
+        try:
+            # Like `next` where nothing was asked for.
+            value = learning.send(answer)  # type: ignore[arg-type]
+        except StopIteration:
+            return None
+        if not isinstance(value, Ask):
+            return value
+        answer = yield value
+
+
+def _try_longest(training: Training, method: TextMethod) -> Passes[None]:
+    """Run the largest portion once, so that what cannot fit shows now and not in an hour.
 
     Where there is memory for many times the largest, that would only delay the first step.
     """

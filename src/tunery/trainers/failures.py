@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+import traceback
+from collections.abc import Generator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from tunery.core.errors import InvalidFile, TuneryError
-from tunery.core.progress import AnyProgress, Failed
+from tunery.core.progress import Died, Failed
 from tunery.trainers import disk, memory
+
+Value = TypeVar("Value")
+Answer = TypeVar("Answer")
+
+_log = logging.getLogger(__name__)
+
+# Of where a fault came from, so much is told.
+_LAST_LINES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,19 +45,25 @@ class NotFinite(ArithmeticError):
     """A loss or a gradient is infinite or not a number."""
 
 
-def told(values: Iterator[AnyProgress], advice: Advice = FOR_ROWS) -> Iterator[AnyProgress]:
-    """`values`; what ends them for a reason that is known becomes a `Failed` in clear words.
+def told(
+    attempt: Generator[Value, Answer, None], advice: Advice = FOR_ROWS
+) -> Generator[Value | Failed | Died, Answer, None]:
+    """`attempt`; what ends it for a reason that is known becomes a `Failed` in clear words.
 
-    Anything else is a fault of ours and rises: the trainer dies, and the job goes on from its last
-    checkpoint.
+    Anything else is a fault of ours: `Died`, and the job goes on from its last checkpoint.
     """
     try:
-        yield from values
+        yield from attempt
     except (TuneryError, NotFinite, MemoryError, OSError, RuntimeError) as error:
-        failed = _failure(error, advice)
-        if failed is None:
-            raise
-        yield failed
+        yield _failure(error, advice) or _death(error)
+    except Exception as error:
+        yield _death(error)
+
+
+def _death(error: Exception) -> Died:
+    _log.error("an attempt has died", exc_info=error)
+    lines = traceback.format_exception(error)
+    return Died(message=f"The trainer met a fault of its own. {''.join(lines[-_LAST_LINES:])}")
 
 
 def _failure(error: Exception, advice: Advice) -> Failed | None:

@@ -6,12 +6,21 @@ import os
 import resource
 import sys
 
+import psutil
 import torch
 
+from tunery.core.errors import InvalidValue
+from tunery.core.lora import LoraConfig
+from tunery.core.progress import RunRequest
+from tunery.modeling.adapter import n_parameters
 from tunery.modeling.base import Base
 
 # What torch's allocator for the CPU says; it has no exception of its own.
 _CPU_WORDS = ("can't allocate memory", "not enough memory", "DefaultCPUAllocator")
+
+# Of each trained number: the master, its gradient, two moments, and a copy for products.
+_COPIES = 5
+_FP32 = 4
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -51,3 +60,26 @@ def available_bytes(device: torch.device) -> int:
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device)
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def free_bytes(device: torch.device) -> int:
+    """How much is free now: of the GPU, or of main memory."""
+    if device.type == "cuda":
+        return available_bytes(device)
+    return int(psutil.virtual_memory().available)
+
+
+def fits(base: Base, request: RunRequest) -> bool:
+    """Whether there is memory for the adapter of one more attempt, its moments and its gradient.
+
+    A pass over many jobs needs no more than one over few: what goes through at a time is bounded.
+    An adapter that cannot be made at all needs nothing.
+    """
+    config = LoraConfig(
+        r=request.r, lora_alpha=request.lora_alpha, target_modules=request.target_modules
+    )
+    try:
+        size = n_parameters(base.places, config)
+    except InvalidValue:
+        return True
+    return _COPIES * _FP32 * size < free_bytes(base.device)

@@ -42,6 +42,7 @@ from tunery.modeling.optimizer import AdamW
 from tunery.modeling.stream import Segment
 from tunery.trainers import memory
 from tunery.trainers.budget import Budget
+from tunery.trainers.company import alone
 from tunery.trainers.pipes import listen, own_output
 from tunery.trainers.text_data import Overlong, Row, Which, read_rows, rendered, too_long
 from tunery.trainers.text_sft import learn
@@ -321,7 +322,7 @@ def _seconds_per_token(base: Base, adapter: Adapter, segments: list[Segment]) ->
     optimizer, budget = AdamW(adapter), Budget(_PROBE_TOKENS[1])
 
     def take_step() -> None:
-        for _ in learn(base, optimizer, [segments], _no_rate, budget):
+        for _ in alone(base, learn(optimizer, [segments], _no_rate, budget)):
             continue
 
     take_step()  # warms up

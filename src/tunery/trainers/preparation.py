@@ -13,7 +13,8 @@ from tunery.core.progress import Note, RunRequest
 from tunery.modeling.adapter import Adapter, load_adapter
 from tunery.modeling.base import Base
 from tunery.modeling.chat import Chat
-from tunery.modeling.load import load_model
+from tunery.modeling.folders import resolve_base
+from tunery.modeling.load import load_tokenizer
 from tunery.modeling.optimizer import AdamW, learning_rate
 from tunery.trainers import checkpoint, disk, token_cache
 from tunery.trainers.budget import Budget
@@ -21,7 +22,7 @@ from tunery.trainers.checkpoint import Position
 from tunery.trainers.resuming import check_same, resumed
 from tunery.trainers.text_data import Examples, batches, load_examples
 
-# Rows of a micro-batch to begin with.
+# Rows of a pass to begin with.
 _ROWS_ON_CPU = 2048
 _ROWS_ON_CUDA = 16384
 
@@ -81,10 +82,10 @@ class Training:
         return key, Path(self.request.blobs) / key
 
 
-def prepare(request: RunRequest) -> tuple[Training, list[Note]]:
-    """Load the base, the data, and the adapter as the job starts from it."""
-    loaded = load_model(request.location)
-    base, chat = Base(loaded.model), Chat(loaded.tokenizer)
+def prepare(request: RunRequest, base: Base) -> tuple[Training, list[Note]]:
+    """Load the data, and the adapter as the job starts from it."""
+    # A tokenizer of its own: one cannot be used from two threads.
+    chat = Chat(load_tokenizer(resolve_base(request.location)))
     examples = _training_examples(request, chat, base.context)
     validation = _validation(request, chat, base.context)
     adapter = _adapter(request, base)
@@ -96,12 +97,17 @@ def prepare(request: RunRequest) -> tuple[Training, list[Note]]:
         optimizer=AdamW(adapter, weight_decay=request.hyperparameters.weight_decay),
         examples=examples,
         validation=validation,
-        budget=Budget(_ROWS_ON_CUDA if base.device.type == "cuda" else _ROWS_ON_CPU),
+        budget=rows_at_a_time(base),
         position=_beginning(request, examples),
         saved_step=0,
     )
     room = disk.about_room(Path(request.blobs), checkpoint.size_bytes(adapter))
     return training, [*_about_data(examples), *room]
+
+
+def rows_at_a_time(base: Base) -> Budget:
+    """The budget to begin with."""
+    return Budget(_ROWS_ON_CUDA if base.device.type == "cuda" else _ROWS_ON_CPU)
 
 
 def _training_examples(request: RunRequest, chat: Chat, context: int | None) -> Examples:

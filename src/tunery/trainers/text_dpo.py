@@ -9,51 +9,33 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import msgspec
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  (everyone's name for it)
 
-from tunery.core.progress import Metrics, Note
+from tunery.core.progress import Metrics
 from tunery.modeling.adapter import Adapter
 from tunery.modeling.base import Base
 from tunery.modeling.optimizer import AdamW
-from tunery.modeling.stream import Fork, micro_batches
-from tunery.trainers.budget import Budget, fitting
+from tunery.modeling.stream import Fork
+from tunery.trainers.asks import Ask, Passes, Rows, Seen, Verdict
+from tunery.trainers.budget import Budget
 from tunery.trainers.failures import NotFinite
-
-Item = TypeVar("Item", "Pair", Fork)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Pair:
-    """A prompt with the better answer, and with the other.
+class Pair(Fork):
+    """The better answer to a prompt, and then the other; they share the prompt.
 
     Attributes:
-        answers: the better one, and then the other; they share the prompt.
         reference: `(2,)` log-likelihood of each before anything was learnt.
     """
 
-    answers: Fork
     reference: Tensor
-
-    @property
-    def n_rows(self) -> int:
-        """Rows that a pass needs."""
-        return self.answers.n_rows
-
-
-@dataclass(frozen=True, kw_only=True)
-class Score:
-    """One pair: its loss, and the rewards of its answers (section 4)."""
-
-    loss: float
-    chosen: float
-    rejected: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +55,12 @@ class Rewards:
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """What one optimizer step gave. `seconds` are its own, `rows` those of its streams."""
+    """What one optimizer step gave.
+
+    Attributes:
+        rows: of its pairs, all portions together.
+        seconds: from its beginning to its end, with what others took meanwhile.
+    """
 
     number: int
     rewards: Rewards
@@ -99,7 +86,6 @@ class Step:
 
 
 def learn(
-    base: Base,
     optimizer: AdamW,
     steps: Iterable[list[Pair]],
     rate: Callable[[int], float],
@@ -107,10 +93,10 @@ def learn(
     *,
     beta: float,
     first_step: int = 1,
-) -> Iterator[Step | Note]:
+) -> Generator[Step | Ask, Rows, None]:
     """Take one optimizer step per list of pairs, and say what each gave.
 
-    The loss is a mean over the pairs of the whole step; so cutting a step into more micro-batches
+    The loss is a mean over the pairs of the whole step; so cutting a step into more portions
     changes memory, not the gradient.
 
     Raises:
@@ -118,7 +104,7 @@ def learn(
     """
     for number, pairs in enumerate(steps, start=first_step):
         began = time.perf_counter()
-        rewards = mean((yield from gradient(base, optimizer.adapter, pairs, budget, beta)))
+        rewards = yield from gradient(optimizer.adapter, pairs, budget, beta)
         if not math.isfinite(rewards.loss):
             raise NotFinite(f"the loss of step {number} is {rewards.loss}")
         try:
@@ -128,7 +114,7 @@ def learn(
         yield Step(
             number=number,
             rewards=rewards,
-            taught=sum(pair.answers.n_taught for pair in pairs),
+            taught=sum(pair.n_taught for pair in pairs),
             rows=sum(pair.n_rows for pair in pairs),
             seconds=time.perf_counter() - began,
             learning_rate=rate(number),
@@ -152,112 +138,80 @@ def preference_loss(policy: Tensor, reference: Tensor, beta: float) -> tuple[Ten
 
 
 def gradient(
-    base: Base, adapter: Adapter, pairs: Sequence[Pair], budget: Budget, beta: float
-) -> Generator[Note, None, list[Score]]:
-    """Let the gradient of one step stand in the adapter.
+    adapter: Adapter, pairs: Sequence[Pair], budget: Budget, beta: float
+) -> Passes[Rewards]:
+    """Let the gradient of one step stand in the adapter, and say how the pairs are rewarded."""
 
-    Returns:
-        The scores of the pairs, in no order.
-    """
+    def judge(pairs: Sequence[Pair], seen: Seen) -> Verdict:
+        return _judged(pairs, seen.log_likelihoods.view(-1, 2), beta, share)
+
+    def torn(base: Base, pair: Pair) -> Tensor:
+        return _by_halves(base, adapter, pair, beta, share)
+
+    share = 1 / len(pairs)
+    rows = yield Ask(
+        items=pairs, judge=judge, learns=True, adapter=adapter, budget=budget, torn=torn
+    )
+    return _means(rows)
+
+
+def _judged(pairs: Sequence[Pair], policy: Tensor, beta: float, share: float) -> Verdict:
+    """The loss of `pairs`, each of which is `share` of the step."""
+    reference = torch.stack([pair.reference for pair in pairs]).to(policy.device)
+    losses, rewards = preference_loss(policy, reference, beta)
+    rows = torch.cat((losses.detach()[:, None], rewards.detach()), 1)
+    return Verdict(loss=losses.sum() * share, rows=rows)
+
+
+def _by_halves(base: Base, adapter: Adapter, pair: Pair, beta: float, share: float) -> Tensor:
+    """The gradient of a pair of which only one answer fits: the chain rule, and one more pass."""
     drawn = adapter.dropout.get_state()
-
-    def attempt() -> list[Score]:
-        adapter.grad.zero_()
-        adapter.dropout.set_state(drawn)
-        scores: list[Score] = []
-        for micro_batch in cut(base, pairs, budget):
-            fits = micro_batch[0].n_rows <= budget.max_rows
-            backward = _together if fits else _one_by_one
-            scores += backward(base, adapter, micro_batch, beta, 1 / len(pairs))
-        return scores
-
-    return (yield from fitting(base, budget, attempt))
-
-
-def _together(
-    base: Base, adapter: Adapter, pairs: Sequence[Pair], beta: float, share: float
-) -> list[Score]:
-    """Forward and backward for pairs that are in memory together."""
-    stream = base.stream([pair.answers for pair in pairs])
-    policy = base.log_likelihoods(stream).view(-1, 2)
-    losses, rewards = preference_loss(policy, _references(pairs, policy), beta)
-    (losses.sum() * share).backward()
-    return _scores(losses, rewards)
-
-
-def _one_by_one(
-    base: Base, adapter: Adapter, pairs: Sequence[Pair], beta: float, share: float
-) -> list[Score]:
-    """The same for a pair of which only one answer fits: the chain rule, and one more pass."""
-    [pair] = pairs
-    drawn = adapter.dropout.get_state()
-    segments = pair.answers.first, pair.answers.second
+    segments = pair.first, pair.second
     policy = torch.cat(
         [base.log_likelihoods(base.stream([segment])).detach() for segment in segments]
     ).requires_grad_()
-    losses, rewards = preference_loss(policy[None], _references(pairs, policy), beta)
-    [slopes] = torch.autograd.grad(losses.sum() * share, [policy])
+    verdict = _judged([pair], policy[None], beta, share)
+    [slopes] = torch.autograd.grad(verdict.loss, [policy])
     adapter.dropout.set_state(drawn)
     for segment, slope in zip(segments, slopes, strict=True):
         base.log_likelihoods(base.stream([segment])).backward(slope[None])
-    return _scores(losses, rewards)
+    return verdict.rows
 
 
 def evaluate(
-    base: Base, pairs: Sequence[Pair], budget: Budget, beta: float
-) -> Generator[Note, None, Rewards]:
-    """Measure how well the pairs' adapter tells their answers apart."""
-    policy = yield from log_likelihoods(base, [pair.answers for pair in pairs], budget)
-    return mean(_scores(*preference_loss(policy, _references(pairs, policy), beta)))
+    adapter: Adapter, pairs: Sequence[Pair], budget: Budget, beta: float
+) -> Passes[Rewards]:
+    """Measure how well `adapter` tells the answers of `pairs` apart."""
+
+    def judge(pairs: Sequence[Pair], seen: Seen) -> Verdict:
+        return _judged(pairs, seen.log_likelihoods.view(-1, 2), beta, 1.0)
+
+    rows = yield Ask(items=pairs, judge=judge, learns=False, adapter=adapter, budget=budget)
+    return _means(rows)
 
 
 def log_likelihoods(
-    base: Base, forks: Sequence[Fork], budget: Budget
-) -> Generator[Note, None, Tensor]:
+    adapter: Adapter | None, forks: Sequence[Fork], budget: Budget
+) -> Passes[Tensor]:
     """`(P, 2)` of both sequences of each fork, without gradient or dropout."""
+    at = {fork: number for number, fork in enumerate(forks)}
 
-    @torch.no_grad()
-    def attempt() -> dict[Fork, list[float]]:
-        found: dict[Fork, list[float]] = {}
-        for micro_batch in cut(base, forks, budget):
-            both = base.log_likelihoods(base.stream(micro_batch)).view(-1, 2)
-            found.update(zip(micro_batch, both.tolist(), strict=True))
-        return found
+    def judge(forks: Sequence[Fork], seen: Seen) -> Verdict:
+        numbers = torch.tensor([[at[fork]] for fork in forks], device=seen.nats.device)
+        both = seen.log_likelihoods.view(-1, 2)
+        return Verdict(loss=both.sum(), rows=torch.cat((numbers, both.double()), 1))
 
-    found = yield from fitting(base, budget, attempt)
-    return torch.tensor([found[fork] for fork in forks])
+    rows = yield Ask(items=forks, judge=judge, learns=False, adapter=adapter, budget=budget)
+    return torch.tensor([both for _, *both in sorted(rows)])
 
 
-def cut(base: Base, items: Sequence[Item], budget: Budget) -> Iterator[list[Item]]:
-    """Pairs or forks as micro-batches within the budget; one beyond it is one of its own.
-
-    In a grid nothing is shared: a fork is two padded rows, each of them no longer than the fork.
-    """
-    if base.layout.packed:
-        return micro_batches(items, max_rows=budget.max_rows)
-    return micro_batches(items, max_rows=budget.max_rows // 2, grid=True)
-
-
-def mean(scores: Sequence[Score]) -> Rewards:
-    """The means over `scores`."""
-    n = len(scores)
+def _means(rows: Rows) -> Rewards:
+    """The means over rows of a loss and two rewards."""
+    losses, chosen, rejected = zip(*rows, strict=True)
+    n = len(rows)
     return Rewards(
-        loss=sum(score.loss for score in scores) / n,
-        chosen=sum(score.chosen for score in scores) / n,
-        rejected=sum(score.rejected for score in scores) / n,
-        accuracy=sum(score.chosen > score.rejected for score in scores) / n,
+        loss=sum(losses) / n,
+        chosen=sum(chosen) / n,
+        rejected=sum(rejected) / n,
+        accuracy=sum(c > r for c, r in zip(chosen, rejected, strict=True)) / n,
     )
-
-
-def _references(pairs: Sequence[Pair], like: Tensor) -> Tensor:
-    """`(P, 2)`, where `like` is."""
-    return torch.stack([pair.reference for pair in pairs]).to(like.device)
-
-
-def _scores(losses: Tensor, rewards: Tensor) -> list[Score]:
-    """What each pair got, in one transfer from the device."""
-    columns = torch.cat((losses.detach()[:, None], rewards.detach()), 1)
-    return [
-        Score(loss=loss, chosen=chosen, rejected=rejected)
-        for loss, chosen, rejected in columns.tolist()
-    ]

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
 from torch import Tensor
 
-from tunery.core.progress import Metrics, Note
+from tunery.core.progress import Metrics
 from tunery.modeling.adapter import Adapter
-from tunery.modeling.stream import Fork, shared
+from tunery.modeling.stream import Fork
 from tunery.trainers import references, text_dpo, text_sft
+from tunery.trainers.asks import Ask, Passes, Rows, portions
 from tunery.trainers.preparation import Training
 from tunery.trainers.text_data import Examples
 from tunery.trainers.text_dpo import Pair
@@ -21,18 +22,18 @@ Step = text_sft.Step | text_dpo.Step
 
 
 class TextMethod(Protocol):
-    """How one attempt learns."""
+    """How one attempt learns. Where it needs the base, it asks for it."""
 
-    def begin(self) -> Iterator[Note]:
+    def begin(self) -> Passes[None]:
         """Do what must be done while the adapter is still what the job started from."""
 
-    def rehearse(self, rows: Sequence[int]) -> Iterator[Note]:
-        """Run the largest micro-batch of a step on `rows`; its gradient stands in the adapter."""
+    def rehearse(self, rows: Sequence[int]) -> Passes[None]:
+        """Run the largest portion of a step on `rows`; its gradient stands in the adapter."""
 
-    def learn(self) -> Iterator[Step | Note]:
+    def learn(self) -> Generator[Step | Ask, Rows, None]:
         """The steps that are left."""
 
-    def evaluate(self, metrics: Metrics) -> Generator[Note, None, Metrics]:
+    def evaluate(self, metrics: Metrics) -> Passes[Metrics]:
         """`metrics` with what the validation file gives, where there is one."""
 
 
@@ -49,22 +50,21 @@ class Supervision:
         """Learn in `training`."""
         self._training = training
 
-    def begin(self) -> Iterator[Note]:
+    def begin(self) -> Passes[None]:
         """Nothing depends on what the job started from."""
         yield from ()
 
-    def rehearse(self, rows: Sequence[int]) -> Iterator[Note]:
-        """Run the largest micro-batch of a step on `rows`; its gradient stands in the adapter."""
+    def rehearse(self, rows: Sequence[int]) -> Passes[None]:
+        """Run the largest portion of a step on `rows`; its gradient stands in the adapter."""
         training = self._training
-        segments = shared(training.examples.segments(rows, training.adapter))
-        first = next(text_sft.cut(training.base, segments, training.budget))
-        yield from text_sft.gradient(training.base, training.adapter, first, training.budget)
+        segments = training.examples.segments(rows, training.adapter)
+        largest = portions(training.base, segments, training.budget)[0]
+        yield from text_sft.gradient(training.adapter, largest, training.budget)
 
-    def learn(self) -> Iterator[Step | Note]:
+    def learn(self) -> Generator[Step | Ask, Rows, None]:
         """The steps that are left."""
         training = self._training
         return text_sft.learn(
-            training.base,
             training.optimizer,
             (training.examples.segments(rows, training.adapter) for rows in training.batches()),
             training.rate,
@@ -72,16 +72,14 @@ class Supervision:
             first_step=training.position.step + 1,
         )
 
-    def evaluate(self, metrics: Metrics) -> Generator[Note, None, Metrics]:
+    def evaluate(self, metrics: Metrics) -> Passes[Metrics]:
         """`metrics` with the loss and accuracy on the validation file, where there is one."""
         training = self._training
         if training.validation is None:
             return metrics
-        loss, accuracy = yield from text_sft.evaluate(
-            training.base, training.adapter, training.validation, training.budget
-        )
+        score = yield from text_sft.evaluate(training.adapter, training.validation, training.budget)
         return msgspec.structs.replace(
-            metrics, full_valid_loss=loss, full_valid_mean_token_accuracy=accuracy
+            metrics, full_valid_loss=score.loss, full_valid_mean_token_accuracy=score.accuracy
         )
 
 
@@ -94,26 +92,23 @@ class Preferring:
         self._beta = beta
         self._references: dict[Examples, Tensor] = {}
 
-    def begin(self) -> Iterator[Note]:
+    def begin(self) -> Passes[None]:
         """Know what the model that the job started from says of every answer."""
         for examples in (self._training.examples, self._training.validation):
             if examples is not None:
                 self._references[examples] = yield from self._reference(examples)
 
-    def rehearse(self, rows: Sequence[int]) -> Iterator[Note]:
-        """Run the largest micro-batch of a step on `rows`; its gradient stands in the adapter."""
+    def rehearse(self, rows: Sequence[int]) -> Passes[None]:
+        """Run the largest portion of a step on `rows`; its gradient stands in the adapter."""
         training = self._training
         pairs = self._pairs(training.examples, rows)
-        first = next(text_dpo.cut(training.base, pairs, training.budget))
-        yield from text_dpo.gradient(
-            training.base, training.adapter, first, training.budget, self._beta
-        )
+        largest = portions(training.base, pairs, training.budget)[0]
+        yield from text_dpo.gradient(training.adapter, largest, training.budget, self._beta)
 
-    def learn(self) -> Iterator[Step | Note]:
+    def learn(self) -> Generator[Step | Ask, Rows, None]:
         """The steps that are left."""
         training = self._training
         return text_dpo.learn(
-            training.base,
             training.optimizer,
             (self._pairs(training.examples, rows) for rows in training.batches()),
             training.rate,
@@ -122,13 +117,13 @@ class Preferring:
             first_step=training.position.step + 1,
         )
 
-    def evaluate(self, metrics: Metrics) -> Generator[Note, None, Metrics]:
+    def evaluate(self, metrics: Metrics) -> Passes[Metrics]:
         """`metrics` with the loss and rewards on the validation file, where there is one."""
         training = self._training
         if training.validation is None:
             return metrics
         pairs = self._pairs(training.validation, range(len(training.validation)))
-        rewards = yield from text_dpo.evaluate(training.base, pairs, training.budget, self._beta)
+        rewards = yield from text_dpo.evaluate(training.adapter, pairs, training.budget, self._beta)
         return msgspec.structs.replace(
             metrics,
             full_valid_loss=rewards.loss,
@@ -142,11 +137,11 @@ class Preferring:
         reference = self._references[examples]
         forks = _forks(examples, rows, self._training.adapter)
         return [
-            Pair(answers=fork, reference=reference[row])
+            Pair(first=fork.first, second=fork.second, reference=reference[row])
             for row, fork in zip(rows, forks, strict=True)
         ]
 
-    def _reference(self, examples: Examples) -> Generator[Note, None, Tensor]:
+    def _reference(self, examples: Examples) -> Passes[Tensor]:
         """`(P, 2)`: kept by an earlier attempt, or asked for now."""
         request = self._training.request
         folder = Path(request.blobs) / request.folder
@@ -156,9 +151,7 @@ class Preferring:
         # A fresh adapter changes nothing yet: without it, the same comes faster.
         adapter = None if request.initial_adapter is None else self._training.adapter
         forks = _forks(examples, range(len(examples)), adapter)
-        reference = yield from text_dpo.log_likelihoods(
-            self._training.base, forks, self._training.budget
-        )
+        reference = yield from text_dpo.log_likelihoods(adapter, forks, self._training.budget)
         references.keep(folder, name, reference)
         return reference
 

@@ -7,29 +7,53 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 
 import msgspec
+import torch
+from torch import Tensor
 
-from tunery.core.progress import Metrics, Note
+from tunery.core.progress import Metrics
 from tunery.modeling.adapter import Adapter
-from tunery.modeling.base import Base, Score
 from tunery.modeling.optimizer import AdamW
-from tunery.modeling.stream import Segment, micro_batches, shared
-from tunery.trainers.budget import Budget, fitting
+from tunery.modeling.stream import Segment
+from tunery.trainers.asks import Ask, Passes, Rows, Seen, Verdict
+from tunery.trainers.budget import Budget
 from tunery.trainers.failures import NotFinite
 from tunery.trainers.text_data import Examples
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
-    """What one optimizer step gave. `seconds` are its own, `rows` those of its streams."""
+class Score:
+    """Taught tokens: their nats together, how many were the likeliest, how many there are."""
 
-    number: int
     nats: float
     correct: int
     taught: int
+
+    @property
+    def loss(self) -> float:
+        """Mean over the tokens, in nats."""
+        return self.nats / self.taught
+
+    @property
+    def accuracy(self) -> float:
+        """The share of tokens that were the likeliest."""
+        return self.correct / self.taught
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """What one optimizer step gave.
+
+    Attributes:
+        rows: of its segments, all portions together.
+        seconds: from its beginning to its end, with what others took meanwhile.
+    """
+
+    number: int
+    score: Score
     rows: int
     seconds: float
     learning_rate: float
@@ -37,98 +61,81 @@ class Step:
     @property
     def loss(self) -> float:
         """Mean over the taught tokens, in nats."""
-        return self.nats / self.taught
+        return self.score.loss
 
     @property
-    def accuracy(self) -> float:
-        """The share of taught tokens that were the likeliest."""
-        return self.correct / self.taught
+    def taught(self) -> int:
+        """Taught tokens."""
+        return self.score.taught
 
     def told(self, metrics: Metrics) -> Metrics:
         """`metrics` with what this method measures beside the loss."""
-        return msgspec.structs.replace(metrics, train_mean_token_accuracy=self.accuracy)
+        return msgspec.structs.replace(metrics, train_mean_token_accuracy=self.score.accuracy)
 
 
 def learn(
-    base: Base,
     optimizer: AdamW,
     steps: Iterable[list[Segment]],
     rate: Callable[[int], float],
     budget: Budget,
     *,
     first_step: int = 1,
-) -> Iterator[Step | Note]:
+) -> Generator[Step | Ask, Rows, None]:
     """Take one optimizer step per list of segments, and say what each gave.
 
     The loss is a mean over the taught tokens of the whole step; so cutting a step into more
-    micro-batches changes memory, not the gradient.
+    portions changes memory, not the gradient.
 
     Raises:
         NotFinite: the loss or its gradient is no finite number; the weights are as they were.
     """
     for number, segments in enumerate(steps, start=first_step):
         began = time.perf_counter()
-        scores = yield from gradient(base, optimizer.adapter, segments, budget)
-        nats, taught = sum(s.nats for s in scores), sum(s.taught for s in scores)
-        if not math.isfinite(nats):
-            raise NotFinite(f"the loss of step {number} is {nats}")
+        score = yield from gradient(optimizer.adapter, segments, budget)
+        if not math.isfinite(score.nats):
+            raise NotFinite(f"the loss of step {number} is {score.nats}")
         try:
             optimizer.step(rate(number))
         except ArithmeticError as error:
             raise NotFinite(f"in step {number}, {error}") from error
         yield Step(
             number=number,
-            nats=nats,
-            correct=sum(s.correct for s in scores),
-            taught=taught,
+            score=score,
             rows=sum(segment.n_rows for segment in segments),
             seconds=time.perf_counter() - began,
             learning_rate=rate(number),
         )
 
 
-def gradient(
-    base: Base, adapter: Adapter, segments: Sequence[Segment], budget: Budget
-) -> Generator[Note, None, list[Score]]:
-    """Let the gradient of one step stand in the adapter.
+def gradient(adapter: Adapter, segments: Sequence[Segment], budget: Budget) -> Passes[Score]:
+    """Let the gradient of one step stand in the adapter, and say how well the step was known."""
+    taught = sum(segment.n_taught for segment in segments)
 
-    Returns:
-        The scores of the segments, in no order.
-    """
-    drawn = adapter.dropout.get_state()
+    def judge(_: Sequence[Segment], seen: Seen) -> Verdict:
+        return Verdict(loss=seen.nats.sum() / taught, rows=_row(seen))
 
-    def attempt() -> list[Score]:
-        adapter.grad.zero_()
-        adapter.dropout.set_state(drawn)
-        scores: list[Score] = []
-        for micro_batch in cut(base, shared(segments), budget):
-            scores += base.step(base.stream(micro_batch))
-        return scores
-
-    return (yield from fitting(base, budget, attempt))
+    items = [segment for segment in segments if segment.n_taught]
+    rows = yield Ask(items=items, judge=judge, learns=True, adapter=adapter, budget=budget)
+    return _sum(rows)
 
 
-def evaluate(
-    base: Base, adapter: Adapter, examples: Examples, budget: Budget
-) -> Generator[Note, None, tuple[float, float]]:
-    """Measure how well `adapter` does on `examples`.
+def evaluate(adapter: Adapter, examples: Examples, budget: Budget) -> Passes[Score]:
+    """Measure how well `adapter` knows `examples`."""
 
-    Returns:
-        Mean loss of their taught tokens, and the share of them that were the likeliest.
-    """
+    def judge(_: Sequence[Segment], seen: Seen) -> Verdict:
+        return Verdict(loss=seen.nats.sum(), rows=_row(seen))
+
     segments = examples.segments(range(len(examples)), adapter)
-
-    def attempt() -> list[Score]:
-        scores: list[Score] = []
-        for micro_batch in cut(base, segments, budget):
-            scores += base.evaluate(base.stream(micro_batch))
-        return scores
-
-    scores = yield from fitting(base, budget, attempt)
-    taught = sum(s.taught for s in scores)
-    return sum(s.nats for s in scores) / taught, sum(s.correct for s in scores) / taught
+    rows = yield Ask(items=segments, judge=judge, learns=False, adapter=adapter, budget=budget)
+    return _sum(rows)
 
 
-def cut(base: Base, segments: Sequence[Segment], budget: Budget) -> Iterator[list[Segment]]:
-    """`segments` as micro-batches within the budget."""
-    return micro_batches(segments, max_rows=budget.max_rows, grid=not base.layout.packed)
+def _row(seen: Seen) -> Tensor:
+    """`(1, 3)` of a portion: nats, how many were the likeliest, how many there are."""
+    nats = seen.nats.detach().double()
+    return torch.stack((nats.sum(), seen.correct.sum(), torch.ones_like(nats).sum()))[None]
+
+
+def _sum(rows: Rows) -> Score:
+    nats, correct, taught = (sum(column) for column in zip(*rows, strict=True))
+    return Score(nats=nats, correct=int(correct), taught=int(taught))

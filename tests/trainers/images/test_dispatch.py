@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from tests.trainers.images.conftest import Changed, losses, run
-from tunery.core.progress import AnyProgress, CheckpointSaved, Metrics, RunRequest, from_line
+from tunery.core.progress import AnyProgress, CheckpointSaved, Metrics, RunRequest
+from tunery.core.trainer_protocol import Begin, said, to_line
 
 pytestmark = pytest.mark.e2e
 
@@ -36,10 +37,10 @@ def killed_at(step: int, request: RunRequest) -> list[AnyProgress]:
     with process:
         assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.write(msgspec.json.encode(request) + b"\n")
+        process.stdin.write(to_line(Begin(request=request)))
         process.stdin.flush()
         for line in process.stdout:
-            values.append(from_line(line))
+            values.append(said(line).progress)
             if isinstance(values[-1], Metrics) and values[-1].step == step:
                 process.kill()
                 break

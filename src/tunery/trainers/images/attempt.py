@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from threading import Event
 
 import msgspec
@@ -19,7 +19,9 @@ _SAMPLES = 4
 """How often a job shows what it has learnt, and saves a checkpoint with that."""
 
 
-def carry_out(request: RunRequest, subject: SubjectRequest, pause: Event) -> Iterator[AnyProgress]:
+def carry_out(
+    request: RunRequest, subject: SubjectRequest, pause: Event
+) -> Generator[AnyProgress, None, None]:
     """Learn, report, draw, save, and hand over the adapter.
 
     Raises:
