@@ -15,6 +15,9 @@ _CHECKPOINT = re.compile(r"^(?P<model>ft:.+):ckpt-step-(?P<step>[1-9][0-9]{0,17}
 Modality = Literal["text", "image"]
 """What a model makes."""
 
+Quantization = Literal["nf4"]
+"""How the frozen weights are kept: in four bits, as in QLoRA (Dettmers et al. 2023)."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class BaseModel:
@@ -27,6 +30,8 @@ class BaseModel:
     created_at: datetime
     defaults: TuningDefaults = field(default_factory=TuningDefaults)
     modality: Modality = "text"
+    quantization: Quantization | None = None
+    """None: as they are in its files."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,7 @@ from torch.nn import functional as F  # noqa: N812  (everyone's name for it)
 from transformers import PreTrainedModel
 
 from tunery.modeling.autograd import Context
+from tunery.modeling.quantized import Packed, PackedLinear, joined
 
 if TYPE_CHECKING:
     from tunery.modeling.packs import Packs
@@ -77,7 +78,7 @@ class Family:
     Attributes:
         names: where each stands in the model.
         widths: outputs of each.
-        weight: `(o, i)`, all members' rows one after another.
+        packed: the weights where they are kept in four bits.
         bias: `(o,)`, or `None` where no member has one.
     """
 
@@ -88,14 +89,34 @@ class Family:
         self.flight = flight
         self.widths = [linear.out_features for linear in self.linears]
         self.n_inputs = self.linears[0].in_features
-        if len(named) == 1:
-            self.weight = self.linears[0].weight.data
-        else:
-            self.weight = torch.cat([linear.weight.data for linear in self.linears])
-        self.weights = self.weight.split(self.widths)
-        for linear, weight in zip(self.linears, self.weights, strict=True):
-            linear.weight.data = weight
+        self.packed = _joint_packed(self.linears)
+        self._weight = None if self.packed is not None else _joint_weight(self.linears)
+        self._weights: tuple[Tensor, ...] | None = (
+            None if self._weight is None else self._weight.split(self.widths)
+        )
         self.bias = _joint_bias(self.linears)
+
+    @property
+    def weight(self) -> Tensor:
+        """`(o, i)`, all members' rows one after another; made anew where they are in four bits."""
+        if self._weight is not None:
+            return self._weight
+        assert self.packed is not None
+        return self.packed.unpacked()
+
+    @property
+    def weights(self) -> tuple[Tensor, ...]:
+        """Each member's rows of it."""
+        if self._weights is not None:
+            return self._weights
+        parts: tuple[Tensor, ...] = self.weight.split(self.widths)
+        return parts
+
+    def zeros(self, *shape: int) -> Tensor:
+        """Like its weight."""
+        if self.packed is not None:
+            return self.packed.scales.new_zeros(shape, dtype=self.packed.dtype)
+        return self.weight.new_zeros(shape)
 
     def output(self, x: Tensor, at: int) -> Tensor:
         """What member `at` gives for `x` in the pass under way, adapters included."""
@@ -124,7 +145,7 @@ class Family:
 
     def _frozen_products(self, x: Tensor, spans: Sequence[Span]) -> tuple[Tensor, ...]:
         """The same where nothing learns: nothing is kept, nothing dropped."""
-        packs = self.flight.packs
+        packs = self.flight.packs if self.packed is None else None
         multiply = F.linear if packs is None else packs.product
         y = multiply(x, self.weight, self.bias)
         outputs = (y,) if len(self.widths) == 1 else y.split_with_sizes(self.widths, 1)
@@ -139,6 +160,28 @@ class Family:
                 for i, at in enumerate(part.at):
                     outputs[at][rows].addmm_(low[:, i * r : (i + 1) * r], part.up[i].T)
         return outputs
+
+
+def _joint_weight(linears: Sequence[nn.Linear]) -> Tensor:
+    """One matrix of their weights, which become views of it."""
+    weights = [linear.weight.data for linear in linears]
+    weight = weights[0] if len(weights) == 1 else torch.cat(weights)
+    heights = [linear.out_features for linear in linears]
+    for linear, rows in zip(linears, weight.split(heights), strict=True):
+        linear.weight.data = rows
+    return weight
+
+
+def _joint_packed(linears: Sequence[nn.Linear]) -> Packed | None:
+    """The same of weights in four bits; None where one is not."""
+    packed = [linear for linear in linears if isinstance(linear, PackedLinear)]
+    if len(packed) < len(linears):
+        return None
+    joint = joined([linear.packed for linear in packed])
+    parts = joint.split([linear.out_features for linear in packed])
+    for linear, part in zip(packed, parts, strict=True):
+        linear.packed = part
+    return joint
 
 
 def _joint_bias(linears: Sequence[nn.Linear]) -> Tensor | None:

@@ -19,7 +19,9 @@ from transformers import (
 )
 
 from tunery.core.errors import Unsupported
+from tunery.core.models import Quantization
 from tunery.modeling.folders import resolve_base
+from tunery.modeling.quantized import pack_linears
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,17 +63,26 @@ def context_of(config: PreTrainedConfig) -> int | None:
 
 
 def load_model(
-    model: str, *, device: torch.device | None = None, dtype: torch.dtype | None = None
+    model: str,
+    *,
+    device: torch.device | None = None,
+    dtype: torch.dtype | None = None,
+    quantization: Quantization | None = None,
 ) -> Loaded:
     """The base model `model`, as `resolve_base` understands it, ready on its device.
 
+    With a `quantization`, its linear layers are kept in that form; the whole model then stands in
+    main memory once, and each layer goes to the device as it is made smaller.
+
     Raises:
         InvalidValue: there is no such model.
-        Unsupported: it has no safetensors, or is no causal language model of transformers.
+        Unsupported: it has no safetensors, is no causal language model of transformers, or is
+            quantized already.
     """
     folder = resolve_base(model)
     device = device or default_device()
     _architecture(folder)
+    _check_not_quantized(folder)
     loaded: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
         folder,
         dtype=dtype or default_dtype(device),
@@ -79,12 +90,27 @@ def load_model(
         use_safetensors=True,
         trust_remote_code=False,
     )
+    match quantization:
+        case "nf4":
+            pack_linears(loaded, loaded.get_output_embeddings(), device)
+        case None:
+            pass
     return Loaded(model=loaded.to(device), tokenizer=load_tokenizer(folder))
 
 
 def warm(model: str) -> None:
     """Import the architecture's code without making a model or computing anything."""
     _architecture(resolve_base(model))
+
+
+def _check_not_quantized(folder: Path) -> None:
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    if getattr(config, "quantization_config", None) is not None:
+        raise Unsupported(
+            f"the weights in {folder.name} are quantized already; take the model that they were "
+            "made of, and the setting `quantize` keeps that in four bits",
+            param="model",
+        )
 
 
 def _architecture(folder: Path) -> type[PreTrainedModel]:

@@ -78,8 +78,8 @@ class Stack:
         if not at:
             return None
         n, r = len(parts), self._rank
-        down = family.weight.new_zeros(n, family.n_inputs, len(at) * r)
-        up = {member: family.weight.new_zeros(n, r, family.widths[member]) for member in at}
+        down = family.zeros(n, family.n_inputs, len(at) * r)
+        up = {member: family.zeros(n, r, family.widths[member]) for member in at}
         for i, (adapter, part) in enumerate(zip(self._adapters, parts, strict=True)):
             if adapter is None or part is None:
                 continue
