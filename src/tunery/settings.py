@@ -78,6 +78,9 @@ class Settings(BaseSettings):
     models: dict[str, Path] = Field(default_factory=dict)
     """Base models in folders of yours: name and folder (Hugging Face layout, safetensors)."""
 
+    quantize: Annotated[list[str], NoDecode, BeforeValidator(_listed)] = Field(default_factory=list)
+    """Text models that are kept in four bits, for training (QLoRA) and answering, by commas."""
+
     accounts: dict[str, Account] = Field(default_factory=dict)
     """Names by which requests choose a service: `[accounts.openai-main]` with `kind = "local"`."""
 
@@ -116,8 +119,8 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(default=8 * 1024**2, gt=0)
     """The largest JSON body of a request, in bytes."""
 
-    concurrent_jobs: int = Field(default=1, ge=1)
-    """How many jobs train at the same time on this machine."""
+    concurrent_jobs: int = Field(default=8, ge=1)
+    """How many jobs train at the same time; those on one base model share it and its memory."""
 
     lease_seconds: float = Field(default=15.0, gt=0)
     """How long a worker that is not heard of keeps its job, in seconds."""

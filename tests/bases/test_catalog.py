@@ -42,6 +42,28 @@ def test_a_revision_stays_with_the_name(catalog: FolderCatalog) -> None:
     assert catalog.resolve("Qwen/Qwen3-0.6B@abc").location == "Qwen/Qwen3-0.6B@abc"
 
 
+def test_text_models_are_kept_in_four_bits_where_that_is_asked_for(
+    catalog: FolderCatalog, tmp_path: Path
+) -> None:
+    names = ("Qwen/Qwen3-0.6B", "house-model", "tiny-image")
+    asked = FolderCatalog(
+        folders={"house-model": tmp_path / "own"},
+        aliases={"short": "Qwen/Qwen3-0.6B"},
+        cache=tmp_path / "hub",
+        quantized=names,
+    )
+    kept = {model.name: model.quantization for model in asked.models()}
+    assert kept == {
+        "Qwen/Qwen3-0.6B": "nf4",
+        "house-model": "nf4",
+        "tiny-chat": None,
+        "tiny-image": None,
+    }
+    assert asked.resolve("short").quantization == "nf4"
+    assert asked.resolve("Qwen/Qwen3-0.6B@abc").quantization == "nf4"
+    assert all(model.quantization is None for model in catalog.models())
+
+
 def test_the_weights_of_a_model_are_as_large_as_its_files(
     catalog: FolderCatalog, tmp_path: Path
 ) -> None:

@@ -44,12 +44,12 @@ def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[Trainers]:
     assert psutil.Process().children() == []
 
 
-def attempt(job: str, script: str, *, number: int = 1, base: str = "/base") -> RunRequest:
+def attempt(job: str, script: str, *, number: int = 1, base: str = "base") -> RunRequest:
     """A request whose training file says what the actor does."""
     return RunRequest(
         job_id=job,
-        base_model="base",
-        location=base,
+        base_model=base,
+        location=f"/bases/{base}",
         training_file=script,
         validation_file=None,
         blobs="/blobs",
@@ -113,6 +113,17 @@ def test_jobs_on_one_base_share_a_process_and_each_hears_of_itself(pool: Trainer
     pool.pause("runs/two/1")
     assert isinstance(told(two), Paused)
     assert list(two) == []
+
+
+def test_a_base_that_is_kept_otherwise_is_another_base(pool: Trainers) -> None:
+    packed = [
+        msgspec.structs.replace(attempt(name, "wait"), quantization="nf4") for name in ("a", "b")
+    ]
+    plain, *others = (pool.run(request) for request in (attempt("one", "wait"), *packed))
+    processes = [began(values) for values in (plain, *others)]
+    assert processes[0] != processes[1] == processes[2]
+    for values in (plain, *others):
+        values.close()
 
 
 def test_an_attempt_that_nobody_follows_is_dropped_by_its_process(pool: Trainers) -> None:
@@ -278,7 +289,7 @@ def test_a_second_base_waits_for_memory_and_nobody_overtakes_it(
     monkeypatch.setattr(room, "has_room", lambda need, *, still_loading: False)
     first = pool.run(attempt("one", "wait"))
     process = began(first)
-    second = pool.run(attempt("two", "finish", base="/other"))
+    second = pool.run(attempt("two", "finish", base="other"))
     assert note(second) == FOR_ROOM
     third = pool.run(attempt("three", "finish"))
     assert note(third) == FOR_ROOM
@@ -302,7 +313,7 @@ def test_who_waits_can_be_paused_and_can_leave(
     monkeypatch.setattr(room, "has_device", lambda: True)
     first = pool.run(attempt("one", "wait"))
     began(first)
-    waiting = [pool.run(attempt(f"other-{n}", "wait", base="/other")) for n in range(2)]
+    waiting = [pool.run(attempt(f"other-{n}", "wait", base="other")) for n in range(2)]
     for each in waiting:
         assert note(each) == FOR_ROOM
     pool.pause("runs/other-0/1")

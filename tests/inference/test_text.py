@@ -61,6 +61,14 @@ def reference(folder: Path, adapter: Path | None = None, n: int = 24) -> tuple[s
     return words.decode(out[0][n_prompt:], skip_special_tokens=True), n_prompt
 
 
+def test_a_base_in_four_bits_stands_beside_the_same_one_in_full(tmp_path: Path) -> None:
+    model = write_model(tmp_path)
+    plain, packed = SHELF.speaker(str(model)).base, SHELF.speaker(str(model), "nf4").base
+    assert all(family.packed is None for family in plain.places.families)
+    assert all(family.packed is not None for family in packed.places.families)
+    assert ends_of(pieces_of(asked(model, quantization="nf4", max_tokens=3)))
+
+
 def test_greedy_text_is_that_of_transformers(model: Path) -> None:
     expected, n_prompt = reference(model)
     pieces = pieces_of(asked(model))

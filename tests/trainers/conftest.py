@@ -95,7 +95,7 @@ def request_(model_folder: Path, blobs: Path) -> RunRequest:
 
 def attempt(request: RunRequest, pause: Event | None = None) -> Iterator[AnyProgress]:
     """What an attempt says by itself on its base, but for being alive."""
-    base = Base(load_model(request.location).model)
+    base = Base(load_model(request.location, quantization=request.quantization).model)
     job: Job[AnyProgress] = told(carry_out(request, base, pause or Event()))
     values: Iterator[AnyProgress] = alone(base, job)
     for value in values:

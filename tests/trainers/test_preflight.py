@@ -7,6 +7,7 @@ import pytest
 from tests.modeling.templates import CHATML, tokenizer
 from tests.trainers.conftest import chat, preference, write
 from tunery.core.method import Preference, Supervised
+from tunery.core.models import Quantization
 from tunery.core.preflight import Preflight, refusal
 from tunery.core.progress import PreflightRequest
 from tunery.modeling.chat import Chat
@@ -154,12 +155,13 @@ def test_a_model_that_cannot_be_used_is_the_reports_one_problem(
     assert refusal(found, Supervised()) is not None
 
 
-@pytest.mark.parametrize("n_rows", [10, 60])
+@pytest.mark.parametrize(("n_rows", "quantization"), [(10, None), (60, None), (10, "nf4")])
 def test_time_and_memory_are_measured_on_the_model(
-    n_rows: int, model_folder: Path, tmp_path: Path
+    n_rows: int, quantization: Quantization | None, model_folder: Path, tmp_path: Path
 ) -> None:
     rows = [chat(f"Hello {i}", "two " * i) for i in range(n_rows)]
-    found = report(model_folder, write(tmp_path / "rows", rows), estimate=True, r=2)
+    path = write(tmp_path / "rows", rows)
+    found = report(model_folder, path, estimate=True, r=2, quantization=quantization)
     assert found.n_parameters == 44_192
     assert found.n_trained_parameters == 1_856
     assert found.seconds_per_token is not None

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.trainers.conftest import Changed
+from tests.trainers.conftest import Changed, attempt
 from tunery.core.preflight import Preflight
 from tunery.core.progress import (
     Alive,
@@ -148,6 +148,26 @@ def test_attempts_come_and_go_while_others_learn(started: list[Process], changed
     assert failed.param == "target_modules"
     after = [folder for _, (folder, _) in zip(range(50), reports, strict=False)]
     assert after.count(lasting.folder) >= 40
+
+
+def test_the_base_is_kept_as_the_first_attempt_asks(
+    started: list[Process], changed: Changed
+) -> None:
+    request = changed(quantization="nf4", threads=1, lora_dropout=0.0)
+    here = {
+        quantization: next(
+            value.train_loss
+            for value in attempt(
+                changed(quantization=quantization, lora_dropout=0.0, folder="runs/here/1")
+            )
+            if isinstance(value, Metrics)
+        )
+        for quantization in (None, "nf4")
+    }
+    process = trainer(started, request)
+    first = next(value for _, value in heard(process) if isinstance(value, Metrics))
+    assert first.train_loss == pytest.approx(here["nf4"], abs=1e-5)
+    assert abs(here["nf4"] - (here[None] or 0)) > 1e-3
 
 
 def test_every_attempt_on_a_model_that_is_not_there_fails(

@@ -274,6 +274,15 @@ def test_the_finished_adapter_has_all_that_its_user_needs(changed: Changed) -> N
     assert request.location not in card
 
 
+def test_a_base_in_four_bits_is_learnt_on_and_said_in_the_card(changed: Changed) -> None:
+    values = run(changed(quantization="nf4"))
+    last = values[-1]
+    assert isinstance(last, Finished)
+    assert metrics(values)[-1].train_loss < metrics(values)[0].train_loss
+    card = (Path(changed().blobs) / last.adapter / "README.md").read_text()
+    assert "four bits (NF4" in card
+
+
 def test_a_continued_job_begins_with_the_adapter_that_it_is_given(changed: Changed) -> None:
     first = run(changed(folder=f"{FOLDER}/1"))
     done = first[-1]

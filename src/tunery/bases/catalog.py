@@ -5,7 +5,7 @@ Nothing is loaded here: a base model is a name, a place, and what "auto" means f
 
 import os
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,9 +25,20 @@ class FolderCatalog:
     """Base models found on this machine. What the operator names wins over what the cache has."""
 
     def __init__(
-        self, *, folders: Mapping[str, Path], aliases: Mapping[str, str], cache: Path
+        self,
+        *,
+        folders: Mapping[str, Path],
+        aliases: Mapping[str, str],
+        cache: Path,
+        quantized: Collection[str] = (),
     ) -> None:
-        """`cache` is the hub folder of the Hugging Face cache; it need not exist.
+        """Nothing is looked for yet.
+
+        Args:
+            folders: the operator's own, by name.
+            aliases: other names, and what each means.
+            cache: the hub folder of the Hugging Face cache; it need not exist.
+            quantized: names of text models that are kept in four bits.
 
         Raises:
             InvalidValue: one of `folders` is none.
@@ -35,11 +46,12 @@ class FolderCatalog:
         self._own = {**_built_in(), **{name: _in(name, path) for name, path in folders.items()}}
         self._aliases = dict(aliases)
         self._cache = cache
+        self._quantized = frozenset(quantized)
 
     def models(self) -> Sequence[BaseModel]:
         """Every base model, by name."""
         found = {model.name: model for model in _cached(self._cache)} | self._own
-        return [found[name] for name in sorted(found)]
+        return [self._kept(found[name]) for name in sorted(found)]
 
     def resolve(self, name: str) -> BaseModel:
         """The base model that `name` means, an alias included.
@@ -49,10 +61,11 @@ class FolderCatalog:
         """
         target = self._aliases.get(name, name)
         if (own := self._own.get(target)) is not None:
-            return own
+            return self._kept(own)
         identity, _, revision = target.partition("@")
         for model in _cached(self._cache):
             if model.name == identity:
+                model = self._kept(model)
                 return replace(model, name=target, location=target) if revision else model
         raise self._unknown(name, target)
 
@@ -68,6 +81,12 @@ class FolderCatalog:
         identity, _, _ = location.partition("@")
         of_model = self._cache / f"models--{identity.replace('/', '--')}"
         return max(map(_weights_bytes, of_model.glob("snapshots/*")), default=0)
+
+    def _kept(self, model: BaseModel) -> BaseModel:
+        """`model`, in four bits where that is asked for."""
+        if model.name not in self._quantized or model.modality != "text":
+            return model
+        return replace(model, quantization="nf4")
 
     def _unknown(self, name: str, target: str) -> NotFound:
         known = ", ".join([model.name for model in self.models()] + sorted(self._aliases))

@@ -49,7 +49,7 @@ def check(
     seen = None
     if base is not None and data.is_trainable and _can_count():
         with aside().status(f"Looking at the data with {base.name} …"):
-            seen = seen_by(base.location, data, overlong)
+            seen = seen_by(base, data, overlong)
     report = joined(data, seen)
     if as_json:
         print_object(msgspec.to_builtins(report))
@@ -65,7 +65,10 @@ def check(
 def _base(model: str) -> BaseModel:
     settings = read_settings()
     catalog = FolderCatalog(
-        folders=settings.models, aliases=settings.aliases, cache=hugging_face_cache()
+        folders=settings.models,
+        aliases=settings.aliases,
+        cache=hugging_face_cache(),
+        quantized=settings.quantize,
     )
     try:
         return catalog.resolve(model)

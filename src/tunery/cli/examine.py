@@ -12,6 +12,7 @@ from tunery.cli.failure import ExitCode, Failure
 from tunery.core.checker import FileReport, check_rows, without_bad_rows
 from tunery.core.files import Format
 from tunery.core.job import Overlong
+from tunery.core.models import BaseModel
 from tunery.core.preflight import FEWEST_EXAMPLES, Preflight, too_few_examples
 from tunery.core.problems import MOST_PROBLEMS, Problem
 from tunery.core.progress import PreflightRequest
@@ -48,15 +49,16 @@ def read_through(path: Path, validation: Path | None) -> Data:
     )
 
 
-def seen_by(location: str, data: Data, overlong: Overlong) -> Preflight:
-    """What the model at `location` would see of the good rows, by the code that trains on them.
+def seen_by(base: BaseModel, data: Data, overlong: Overlong) -> Preflight:
+    """What `base` would see of the good rows, by the code that trains on them.
 
     Raises:
         Failure: the process that looks ended without a report.
     """
     with _without_bad_rows(data) as (training, validation):
         request = PreflightRequest(
-            location=location,
+            location=base.location,
+            quantization=base.quantization,
             training_file=str(training),
             validation_file=None if validation is None else str(validation),
             overlong=overlong,

@@ -4,6 +4,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from tunery.core.models import Quantization
+
 FinishReason = Literal["stop", "length", "tool_calls"]
 
 
@@ -16,6 +18,8 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
 
     location: str
     """The base model: a folder, or a Hugging Face id."""
+    quantization: Quantization | None = None
+    """How it is kept."""
     adapter: str | None = None
     """The folder of the adapter on this machine, in PEFT's layout."""
     messages: list[dict[str, Any]] | None = None

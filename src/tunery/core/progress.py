@@ -11,6 +11,7 @@ import msgspec
 
 from tunery.core.hyperparameters import ResolvedHyperparameters
 from tunery.core.method import FinetuneType, Mode, Priority
+from tunery.core.models import Quantization
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", omit_defaults=True):
@@ -179,6 +180,8 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The blob key of the adapter that a continued job starts from."""
     resume_from: str | None = None
     """The blob key of the checkpoint to go on from."""
+    quantization: Quantization | None = None
+    """How the base is kept; one that is kept otherwise is another base."""
     trained_model: str | None = None
     """The name that the tuned model will have, for the model card."""
     checkpoint_seconds: float = 300.0
@@ -202,6 +205,7 @@ class PreflightRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     lora_alpha: float = 32
     lora_dropout: float = 0.0
     target_modules: tuple[str, ...] | Literal["all-linear"] = "all-linear"
+    quantization: Quantization | None = None
     estimate: bool = True
     """Whether to load the model for a short measured probe of time and memory."""
     threads: int | None = None

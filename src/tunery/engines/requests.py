@@ -32,10 +32,12 @@ class Requests:
         job = run.job
         if job.resolved is None:
             raise Unavailable(f"Job {job.id} was not validated.")
+        base = self._catalog.resolve(job.base_model)
         return RunRequest(
             job_id=job.id,
             base_model=job.base_model,
-            location=self._catalog.resolve(job.base_model).location,
+            location=base.location,
+            quantization=base.quantization,
             training_file=self.path(job.training_file),
             validation_file=job.validation_file and self.path(job.validation_file),
             # A key is a path below this folder, on this machine.
@@ -65,9 +67,10 @@ class Requests:
         self, job: FineTuningJob, method: Supervised | Preference, *, estimate: bool
     ) -> PreflightRequest:
         """What to look at before `job`, whose method is this, starts."""
-        asked = method.hyperparameters
+        asked, base = method.hyperparameters, self._catalog.resolve(job.base_model)
         return PreflightRequest(
-            location=self._catalog.resolve(job.base_model).location,
+            location=base.location,
+            quantization=base.quantization,
             training_file=self.path(job.training_file),
             validation_file=job.validation_file and self.path(job.validation_file),
             overlong=job.overlong,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from tunery.core.errors import Unsupported
+from tunery.core.models import Quantization
 from tunery.modeling.adapter import Adapter, load_adapter
 from tunery.modeling.base import Base
 from tunery.modeling.chat import Chat
@@ -67,20 +68,20 @@ class Shelf:
 
     def __init__(self) -> None:
         """Nothing is loaded before it is asked for."""
-        self._speakers: Recent[str, Speaker] = Recent(_BASES)
+        self._speakers: Recent[tuple[str, Quantization | None], Speaker] = Recent(_BASES)
 
-    def speaker(self, location: str) -> Speaker:
-        """The base model at `location`.
+    def speaker(self, location: str, quantization: Quantization | None = None) -> Speaker:
+        """The base model at `location`, kept like that.
 
         Raises:
             InvalidValue: there is none.
             Unsupported: it cannot be used here.
         """
-        return self._speakers.get(location, lambda: _load(location))
+        return self._speakers.get((location, quantization), lambda: _load(location, quantization))
 
 
-def _load(location: str) -> Speaker:
-    loaded = load_model(location)
+def _load(location: str, quantization: Quantization | None) -> Speaker:
+    loaded = load_model(location, quantization=quantization)
     base, chat = Base(loaded.model), Chat(loaded.tokenizer)
     return Speaker(
         base=base,

@@ -37,7 +37,7 @@ class Reply:
             InvalidValue: the prompt leaves no room in the context, or the model is not there.
             Unsupported: the model cannot be used here, or has no chat template.
         """
-        speaker = shelf.speaker(request.location)
+        speaker = shelf.speaker(request.location, request.quantization)
         asks = _asks(speaker, request)
         self._n_prompt, self._n_written = len(asks[0].prompt), 0
         self._answers = [_Answer(speaker, request) for _ in asks]

@@ -37,7 +37,9 @@ class Generation:
                 code="model_not_supported",
             )
         folder = None if adapter is None else str(self._blobs.path(adapter))
-        located = msgspec.structs.replace(request, location=base.location, adapter=folder)
+        located = msgspec.structs.replace(
+            request, location=base.location, quantization=base.quantization, adapter=folder
+        )
         return self._pieces(located)
 
     def _pieces(self, request: GenerationRequest) -> Closable[Piece]:

@@ -57,7 +57,8 @@ def _learn_text(first: Begin, inbox: Inbox, say: Say) -> None:
     from tunery.trainers.host import Host
 
     try:
-        base = Base(load_model(first.request.location).model)
+        asked = first.request
+        base = Base(load_model(asked.location, quantization=asked.quantization).model)
     except Exception as error:
         _refuse(first, inbox, error, say)
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tunery.core.models import Quantization
 from tunery.core.progress import RunRequest
 from tunery.modeling.adapter import Adapter
 from tunery.trainers.checkpoint import Position
@@ -30,7 +31,7 @@ A LoRA adapter for `{base_model}`, made by {method} with Tunery.
 | batch size | {batch_size} |
 | steps | {total_steps} |
 | learning rate | {learning_rate:g}, warm-up over {warmup:g} % of the steps, then linear to zero |
-| weight decay | {weight_decay:g} |{beta}
+| weight decay | {weight_decay:g} |{beta}{kept}
 | seed | {seed} |
 | rank, alpha, dropout | {r}, {lora_alpha:g}, {lora_dropout:g} |
 | adapted layers | {targets} |
@@ -50,6 +51,10 @@ model = PeftModel.from_pretrained(base, "PATH_OF_THIS_FOLDER")
 ```
 """
 
+
+_KEPT: dict[Quantization, str] = {
+    "nf4": "\n| base | its linear layers in four bits (NF4, blocks of 64, scales in fp32) |"
+}
 
 _SUPERVISED = {
     "method": "supervised fine-tuning",
@@ -71,6 +76,7 @@ def model_card(request: RunRequest, adapter: Adapter, position: Position) -> str
     beta = request.hyperparameters.beta
     return _CARD.format(
         **(_SUPERVISED if beta is None else _by_preference(beta)),
+        kept="" if request.quantization is None else _KEPT[request.quantization],
         base_model=request.base_model,
         name=request.trained_model or request.job_id,
         job_id=request.job_id,

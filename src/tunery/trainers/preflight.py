@@ -33,6 +33,7 @@ from tunery.core.preflight import Preflight, TokenStatistics
 from tunery.core.problems import MOST_PROBLEMS, Problem
 from tunery.core.progress import PreflightRequest
 from tunery.core.repeats import shared_rows
+from tunery.modeling import quantized
 from tunery.modeling.adapter import Adapter
 from tunery.modeling.base import Base
 from tunery.modeling.chat import Chat
@@ -271,7 +272,7 @@ def _template(example: Example | None, chat: Chat) -> str | None:
 
 def _estimated(request: PreflightRequest, report: Preflight) -> Preflight:
     """`report` with time and memory, measured on the model itself over some of the rows."""
-    loaded = load_model(request.location)
+    loaded = load_model(request.location, quantization=request.quantization)
     base, chat = Base(loaded.model), Chat(loaded.tokenizer)
     config = LoraConfig(
         r=request.r,
@@ -280,7 +281,7 @@ def _estimated(request: PreflightRequest, report: Preflight) -> Preflight:
         target_modules=request.target_modules,
     )
     adapter = Adapter(base.places, config)
-    n_parameters = sum(p.numel() for p in loaded.model.parameters())
+    n_parameters = quantized.n_parameters(loaded.model)
     segments = _probe_rows(request, report, chat, adapter, n_parameters)
     return msgspec.structs.replace(
         report,

@@ -91,7 +91,10 @@ def build(settings: Settings, notices: Notices) -> Wired:
     store, reads_in_place = _open_store(settings, clock)
     blobs = FolderBlobs(settings.home / "blobs")
     catalog = FolderCatalog(
-        folders=settings.models, aliases=settings.aliases, cache=hugging_face_cache()
+        folders=settings.models,
+        aliases=settings.aliases,
+        cache=hugging_face_cache(),
+        quantized=settings.quantize,
     )
     engines = _engines(settings, blobs, catalog)
     generator = ChildGenerator(threads=settings.threads)

@@ -51,6 +51,7 @@ class SqlWriter:
         """
         request = GenerationRequest(
             location=base.location,
+            quantization=base.quantization,
             adapter=None if adapter is None else str(self._blobs.path(adapter)),
             messages=[dict(message) for message in messages],
             max_tokens=max_tokens,
