@@ -7,7 +7,7 @@ OPENAI_ENVIRONMENTS := $(OPENAI_VERSIONS:%=.venv-openai-%/.installed)
 SCALE_VERSIONS := 0.1.0a62
 SCALE_ENVIRONMENTS := $(SCALE_VERSIONS:%=.venv-scale-gp-%/.installed)
 
-.PHONY: setup demo demo-image test test-long check format bench clean
+.PHONY: setup demo demo-image test test-long check format bench bench-search clean
 
 setup: .venv/.installed $(OPENAI_ENVIRONMENTS) $(SCALE_ENVIRONMENTS)  ## Make .venv with the package and all that the demo and the tests need.
 
@@ -50,8 +50,11 @@ test: setup check  ## Everything that CI runs.
 test-long: setup  ## What takes too long for every push.
 	$(BIN)/pytest -m 'long and not gpu'
 
-bench: .venv/.installed  ## Speed as ratios against named rivals.
+bench: .venv/.installed  ## Speed as ratios against named rivals; some 20 minutes, and nothing else should run.
 	$(BIN)/python -m benchmarks
+
+bench-search: .venv/.installed  ## The settings in which the rivals of `make bench` are fastest; 15 minutes.
+	$(BIN)/python -m benchmarks.search
 
 clean:
 	rm -rf .venv .venv-* build

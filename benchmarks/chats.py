@@ -7,10 +7,8 @@ one of 30 million random weights.
 """
 
 import json
-import os
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -18,10 +16,11 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import torch
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from benchmarks.comparison import Comparison, show
-from tunery.bases.catalog import BUILT_IN
+from benchmarks import rivals
+from benchmarks.bases import TINY_CHAT, random_base
+from benchmarks.comparison import Comparison, Trial, in_turn
+from benchmarks.trainer import working_folder
 from tunery.core.generation import GenerationRequest
 from tunery.core.lora import LoraConfig
 from tunery.inference.process import ChildGenerator
@@ -32,52 +31,37 @@ from tunery.modeling.load import load_model
 ROUNDS = 3
 CHATS = 8
 N_TOKENS = 64
-RIVAL = "transformers + PEFT, one after another"
-TINY_CHAT = BUILT_IN / "tiny-chat"
 
 
-def comparisons() -> list[Comparison]:
+def comparisons(threads: int) -> list[Comparison]:
     """Tokens per second, in turn."""
-    with tempfile.TemporaryDirectory() as name:
-        models = {"tiny-chat": TINY_CHAT, "30M": _random_model(Path(name) / "30M")}
+    with working_folder() as folder:
+        models = {"tiny-chat": TINY_CHAT, "30M": random_base(folder / "30M", "30M")}
         return [
-            _comparison(f"{CHATS} chats on {CHATS} adapters, {label}", model, Path(name) / label)
+            _comparison(label, model, folder / f"chats-{label}", threads)
             for label, model in models.items()
         ]
 
 
-def _comparison(what: str, model: Path, folder: Path) -> Comparison:
+def _comparison(label: str, model: Path, folder: Path, threads: int) -> Comparison:
     chats = _chats(model, folder / "adapters")
-    threads = torch.get_num_threads()
     generator = ChildGenerator(threads=threads)
-    ours, theirs = [], []
     with closing(generator), _rival(model, chats, folder / "chats.jsonl", threads) as rival:
-        for _ in range(ROUNDS + 1):
-            ours.append(_our_speed(generator, model, chats))
-            theirs.append(_rival_speed(rival))
-    # The first of each warms up: weights are read, adapters loaded.
-    return Comparison(what=what, rival=RIVAL, unit="tok/s", ours=ours[1:], theirs=theirs[1:])
-
-
-def _random_model(folder: Path) -> Path:
-    tokenizer = AutoTokenizer.from_pretrained(TINY_CHAT)
-    config = LlamaConfig(
-        vocab_size=8192,
-        hidden_size=512,
-        intermediate_size=1408,
-        num_hidden_layers=8,
-        num_attention_heads=8,
-        num_key_value_heads=4,
-        max_position_embeddings=2048,
-        tie_word_embeddings=True,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
+        ours = Trial(lambda: _our_speed(generator, model, chats))
+        theirs = Trial(lambda: _rival_speed(rival))
+        in_turn([ours, theirs], ROUNDS + 1)
+    return Comparison(
+        what=f"{CHATS} chats on {CHATS} adapters, {label}",
+        rival="transformers + PEFT, one after another",
+        unit="tok/s",
+        # The first of each warms up: weights are read, adapters loaded.
+        ours=ours.values[1:],
+        theirs=theirs.values[1:],
+        at_least=3,
+        note=f"{N_TOKENS} tokens each, greedy, fp32; transformers with its key-value cache, each "
+        "adapter merged into the weights before its chat",
+        trouble=ours.trouble or theirs.trouble,
     )
-    torch.manual_seed(0)
-    LlamaForCausalLM(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
 
 
 def _chats(model: Path, folder: Path) -> list[dict[str, object]]:
@@ -127,7 +111,7 @@ def _rival(
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-        env={**os.environ, "OMP_NUM_THREADS": str(threads)},
+        env=rivals.environment(threads),
     ) as process:
         _line(process)  # ready
         yield process
@@ -146,7 +130,3 @@ def _line(process: "subprocess.Popen[str]") -> str:
     if not line:
         raise RuntimeError("the rival ended early; run it by hand to see why")
     return line
-
-
-if __name__ == "__main__":
-    show(comparisons())

@@ -4,6 +4,7 @@ Both train LoRA (r 8, all linear layers) on the same eight pairs a step with the
 the reference's log-probabilities computed beforehand; measured is the median step.
 """
 
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -37,8 +38,7 @@ def _compared(size: str, folder: Path, pairs: Path, threads: int) -> Comparison:
     base = random_base(folder / size, size)
     ours = Trial(lambda: _our_step(base, pairs, threads))
     theirs = {
-        settings: Trial(lambda settings=settings: _rival_step(settings, base, pairs, threads))
-        for settings in RIVALS
+        settings: Trial(partial(_rival_step, settings, base, pairs, threads)) for settings in RIVALS
     }
     in_turn([ours, *theirs.values()], ROUNDS)
     settings, best = min(theirs.items(), key=lambda item: median(item[1].values or [float("inf")]))
@@ -50,7 +50,7 @@ def _compared(size: str, folder: Path, pairs: Path, threads: int) -> Comparison:
         theirs=best.values,
         more_is_better=False,
         at_least=2.5,
-        note=f"the reference is computed before the first step on both sides; TRL's best: {settings}",
+        note=f"the reference is computed before, on both sides; TRL's best: {settings}",
         trouble=ours.trouble or best.trouble,
     )
 

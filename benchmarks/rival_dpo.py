@@ -1,92 +1,74 @@
-"""The usual script, for comparison: TRL's DPOTrainer with PEFT, a few steps.
+"""The usual script, for comparison: TRL's DPOTrainer with PEFT, LoRA r 8 on all linear layers.
 
-Run as a program: `python -m benchmarks.rival_dpo MODEL ROWS FOLDER`. One of its lines is a JSON
-object with the seconds of each step. The reference is computed before the first step, which makes
-its steps the fastest that they can be.
+Run as a program: `python -m benchmarks.rival_dpo TASK`, a `DpoTask` as JSON. Its last line is a
+`Steps` as JSON. The reference is computed before the first step, which makes its steps the fastest
+that they can be.
 """
 
 import json
 import sys
-import time
 from pathlib import Path
 
+import msgspec
+import torch
 from datasets import Dataset
 from peft import LoraConfig
-from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
-    TrainingArguments,
-)
+from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import DPOConfig, DPOTrainer
 
-
-class Steps(TrainerCallback):  # type: ignore[misc]
-    """Notes how long each optimizer step takes."""
-
-    def __init__(self) -> None:
-        """Begin with none."""
-        self.began = 0.0
-        self.seconds: list[float] = []
-
-    def on_step_begin(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        **kwargs: object,
-    ) -> None:
-        """Note the time."""
-        self.began = time.perf_counter()
-
-    def on_step_end(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        **kwargs: object,
-    ) -> None:
-        """Note how long it took."""
-        self.seconds.append(time.perf_counter() - self.began)
+from benchmarks.settings import DpoTask, Steps
+from benchmarks.watch import Watch
 
 
-def main(model: str, rows: str, folder: str) -> None:
-    """Train for as many steps as there are batches of eight."""
-    examples = [json.loads(line) for line in Path(rows).read_text().splitlines()]
-    steps = Steps()
+def main(given: str) -> None:
+    """Train as the task says."""
+    task = msgspec.json.decode(given, type=DpoTask)
+    torch.set_num_threads(task.threads)
+    watch = Watch()
     trainer = DPOTrainer(
-        model=AutoModelForCausalLM.from_pretrained(model),
-        processing_class=AutoTokenizer.from_pretrained(model),
-        train_dataset=Dataset.from_list(
-            [
-                {
-                    "prompt": row["input"]["messages"],
-                    "chosen": row["preferred_output"],
-                    "rejected": row["non_preferred_output"],
-                }
-                for row in examples
-            ]
+        model=AutoModelForCausalLM.from_pretrained(
+            task.model,
+            dtype=torch.bfloat16 if task.settings.precision == "bf16" else torch.float32,
         ),
+        processing_class=AutoTokenizer.from_pretrained(task.model),
+        train_dataset=_pairs(Path(task.rows)),
         args=DPOConfig(
-            output_dir=folder,
-            per_device_train_batch_size=8,
+            output_dir=task.folder,
+            per_device_train_batch_size=task.settings.batch_size,
+            bf16=task.settings.precision == "autocast",
             num_train_epochs=1,
             precompute_ref_log_probs=True,
             max_length=None,
             gradient_checkpointing=False,
-            report_to=[],
+            optim="adamw_torch_fused",
+            learning_rate=1e-4,
+            dataloader_pin_memory=False,
+            logging_strategy="no",
             save_strategy="no",
+            report_to=[],
             disable_tqdm=True,
             use_cpu=True,
-            bf16=False,
         ),
-        peft_config=LoraConfig(r=8, lora_alpha=16, target_modules="all-linear"),
-        callbacks=[steps],
+        peft_config=LoraConfig(r=8, lora_alpha=16, lora_dropout=0, target_modules="all-linear"),
+        callbacks=[watch],
     )
     trainer.train()
-    print(json.dumps({"step_seconds": steps.seconds}))
+    print(msgspec.json.encode(Steps(ends=watch.ends)).decode())
+
+
+def _pairs(path: Path) -> Dataset:
+    """The rows, with TRL's names."""
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    return Dataset.from_list(
+        [
+            {
+                "prompt": row["input"]["messages"],
+                "chosen": row["preferred_output"],
+                "rejected": row["non_preferred_output"],
+            }
+            for row in rows
+        ]
+    )
 
 
 if __name__ == "__main__":

@@ -4,24 +4,34 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 from tests.servers import Server
 
 START_S = 30.0
 
 
 @contextmanager
-def ours(folder: Path) -> Iterator[Server]:
+def ours(folder: Path, environment: Mapping[str, str] | None = None) -> Iterator[Server]:
     """This server, over a home folder below `folder`, its log kept short."""
-    server = Server(folder / "home", environment={"TUNERY_LOG_LEVEL": "warning"})
+    quiet = {"TUNERY_LOG_LEVEL": "warning", **(environment or {})}
+    server = Server(folder / "home", environment=quiet)
     server.start()
     try:
         yield server
     finally:
         server.stop()
+
+
+@contextmanager
+def client(server: Server) -> Iterator[httpx.Client]:
+    """A client of its OpenAI dialect, with its key."""
+    headers = {"authorization": f"Bearer {server.key}"}
+    with httpx.Client(base_url=f"{server.url}/v1", headers=headers, timeout=60) as connected:
+        yield connected
 
 
 @contextmanager

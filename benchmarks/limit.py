@@ -1,0 +1,75 @@
+"""Which share of what the machine can multiply a training step uses: `python -m benchmarks limit`.
+
+The limit is the fastest `torch.matmul` of any shape and dtype that was found, on the same threads;
+what a step multiplies is counted in `benchmarks.operations`.
+"""
+
+import json
+from pathlib import Path
+from statistics import median
+
+from transformers import LlamaConfig
+
+from benchmarks import rivals, rows
+from benchmarks.bases import random_base
+from benchmarks.comparison import Comparison, Trial, in_turn
+from benchmarks.operations import operations
+from benchmarks.throughput import N_ROWS, OUR_BATCH, our_pace
+from benchmarks.trainer import working_folder
+
+SIZE = "30M"
+ROUNDS = 3
+
+
+def comparisons(threads: int) -> list[Comparison]:
+    """A few steps and a few products, in turn."""
+    limits: dict[str, list[float]] = {"fp32": [], "bf16": []}
+
+    def fastest_product() -> float:
+        found: dict[str, float] = json.loads(
+            rivals.said("benchmarks.matmul", str(threads), threads=threads)
+        )
+        for dtype, speed in found.items():
+            limits[dtype].append(speed)
+        return max(found.values())
+
+    with working_folder() as folder:
+        base = random_base(folder / SIZE, SIZE)
+        ours = Trial(lambda: _our_operations(base, folder / "chats.jsonl", threads))
+        theirs = Trial(fastest_product)
+        in_turn([ours, theirs], ROUNDS)
+    return [
+        Comparison(
+            what=f"share of the machine's matrix products, {SIZE}",
+            rival="torch.matmul alone",
+            unit="GFLOP/s",
+            ours=ours.values,
+            theirs=theirs.values,
+            at_least=0.15,
+            is_share=True,
+            note=_note(ours.values, limits),
+            trouble=ours.trouble or theirs.trouble,
+        )
+    ]
+
+
+def _our_operations(base: Path, chats: Path, threads: int) -> float:
+    """Counted operations per second of a training job, in billions."""
+    sizes = rows.sizes(rows.write_chats(chats, N_ROWS, seed=1))
+    pace = our_pace(base, chats, sizes, threads, OUR_BATCH[SIZE])
+    config = LlamaConfig.from_pretrained(base)
+    return operations(config, pace.rows, r=8).total / pace.seconds / 1e9
+
+
+def _note(ours: list[float], limits: dict[str, list[float]]) -> str:
+    counted = (
+        "counted are the products of a step, forward and backward: linears, low-rank parts, "
+        "attention, and the output projection of taught rows; no padding"
+    )
+    if not (ours and limits["fp32"]):
+        return counted
+    found = "; ".join(
+        f"{dtype} {median(speeds):,.0f} GFLOP/s, and ours {median(ours) / median(speeds):.0%} of it"
+        for dtype, speeds in limits.items()
+    )
+    return f"{counted}. The limits: {found}"
