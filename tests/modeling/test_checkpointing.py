@@ -8,8 +8,9 @@ from tests.modeling.models import fill, segments, tiny_model, tokens
 from tunery.core.lora import LoraConfig
 from tunery.modeling.adapter import Adapter
 from tunery.modeling.base import Base
-from tunery.modeling.checkpointing import fits, kept_bytes
+from tunery.modeling.checkpointing import fits, kept_bytes, rows_that_fit
 from tunery.modeling.stream import Fork, Segment, Stream, shared
+from tunery.trainers.preparation import rows_at_a_time
 
 GIB = 2**30
 
@@ -119,6 +120,37 @@ def test_it_fits_with_room_for_logits_and_gaps() -> None:
     assert fits(GIB, 4 * GIB)
     assert not fits(GIB, 3 * GIB)
     assert not fits(16 * GIB, 18 * GIB)
+
+
+def test_rows_that_fit_leave_room_for_adapters() -> None:
+    rows = rows_that_fit(80 * GIB, 4 * 2**20)
+    assert fits(rows * 4 * 2**20, 80 * GIB)
+    assert not fits(rows * 4 * 2**20, 60 * GIB)
+    assert rows_that_fit(GIB, 4 * 2**20) == 0
+
+
+@pytest.mark.parametrize(("free", "expected"), [(None, 2048), (3, 4096), (5, 7123), (80, 16384)])
+def test_a_gpu_takes_as_many_rows_as_it_can_keep(
+    free: int | None, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = Base(tiny_model("llama"))
+    monkeypatch.setattr(
+        "tunery.modeling.base.free_bytes", lambda device: None if free is None else free * GIB
+    )
+    base.__dict__["_kept_per_row"] = 2**18
+    assert rows_at_a_time(base).max_rows == expected
+
+
+@pytest.mark.parametrize("free", [2, 100])
+def test_layers_are_computed_again_where_memory_is_short(
+    free: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = Base(tiny_model("llama"))
+    [adapter] = two_jobs(base)[:1]
+    stream = joint(base, [adapter], 40)
+    monkeypatch.setattr("tunery.modeling.base.free_bytes", lambda device: free * GIB)
+    kept = kept_bytes(lambda: base.losses(stream), base.model)
+    assert (kept < base.kept_bytes(stream) / 2) == (free == 2)
 
 
 def test_on_a_cpu_nothing_is_computed_twice_unasked() -> None:

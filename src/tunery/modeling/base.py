@@ -16,7 +16,13 @@ from transformers import PreTrainedModel
 from tunery.core.lora import LoraConfig
 from tunery.modeling import attention
 from tunery.modeling.adapter import Adapter
-from tunery.modeling.checkpointing import fits, free_bytes, kept_bytes, let_recompute
+from tunery.modeling.checkpointing import (
+    fits,
+    free_bytes,
+    kept_bytes,
+    let_recompute,
+    rows_that_fit,
+)
 from tunery.modeling.head import next_token_nats
 from tunery.modeling.linears import Flight, adopt
 from tunery.modeling.load import context_of
@@ -164,6 +170,15 @@ class Base:
         masked = sum(family.n_inputs for family in self.places.families) * self.dtype.itemsize
         drops = any(adapter.config.lora_dropout for adapter in adapters)
         return int(stream.size * (self._kept_per_row + drops * masked))
+
+    @cached_property
+    def rows_that_fit(self) -> int | None:
+        """How many rows a pass may have before layers are computed again, as it was at first.
+
+        None where memory is not watched.
+        """
+        free = free_bytes(self.device)
+        return None if free is None else rows_that_fit(free, self._kept_per_row)
 
     @cached_property
     def _kept_per_row(self) -> float:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 # Beside what is kept, a pass needs some logits, and one layer's gradients at a time.
 _BESIDE_BYTES = 2**31
+# Of what is free before any job is there.
+_FOR_ADAPTERS = 0.2
 # The allocator cannot use all of what is free.
 _MARGIN = 1.15
 
@@ -122,6 +124,12 @@ def free_bytes(device: torch.device) -> int | None:
         return None
     free, _ = torch.cuda.mem_get_info(device)
     return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+
+
+def rows_that_fit(free: int, kept_per_row: float) -> int:
+    """How many rows a pass may have that keeps so much of each, where adapters will take a part."""
+    room = free * (1 - _FOR_ADAPTERS) - _BESIDE_BYTES
+    return max(0, int(room / _MARGIN / kept_per_row))
 
 
 def fits(kept: int, free: int) -> bool:

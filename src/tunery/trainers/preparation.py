@@ -24,7 +24,9 @@ from tunery.trainers.text_data import Examples, batches, load_examples
 
 # Rows of a pass to begin with.
 _ROWS_ON_CPU = 2048
-_ROWS_ON_CUDA = 16384
+_MOST_ON_CUDA = 16384
+# So many keep a GPU busy: where fewer fit, layers rather keep nothing and are computed again.
+_FEWEST_ON_CUDA = 4096
 
 # What an attempt must agree on with the one that it goes on from.
 _SAME = ("total_steps", "n_rows", "batch_size", "seed")
@@ -107,7 +109,10 @@ def prepare(request: RunRequest, base: Base) -> tuple[Training, list[Note]]:
 
 def rows_at_a_time(base: Base) -> Budget:
     """The budget to begin with."""
-    return Budget(_ROWS_ON_CUDA if base.device.type == "cuda" else _ROWS_ON_CPU)
+    fitting = base.rows_that_fit
+    if fitting is None:
+        return Budget(_ROWS_ON_CPU)
+    return Budget(min(_MOST_ON_CUDA, max(_FEWEST_ON_CUDA, fitting)))
 
 
 def _training_examples(request: RunRequest, chat: Chat, context: int | None) -> Examples:
