@@ -14,7 +14,7 @@ from tests.worker.scripts import new_job
 from tunery.bases.catalog import FolderCatalog
 from tunery.blobs.folder import FolderBlobs
 from tunery.core.errors import Unavailable
-from tunery.engines import process
+from tunery.engines import process, starting
 from tunery.engines.process import MOST_PREFLIGHTS, LocalEngine
 
 
@@ -30,7 +30,7 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalEng
             stderr=subprocess.PIPE,
         )
 
-    monkeypatch.setattr(process, "cold", silent)
+    monkeypatch.setattr(starting, "cold", silent)
     monkeypatch.setattr(process, "SILENCE_S", 0.05)
     catalog = FolderCatalog(folders={}, aliases={}, cache=tmp_path / "no-cache")
     made = LocalEngine(blobs=FolderBlobs(tmp_path), catalog=catalog)
@@ -83,11 +83,12 @@ def test_the_engine_is_ready_without_its_warm_parent_once_that_has_ended(
     class Parent:
         is_ready = False
         has_failed = False
+        is_late = False
 
         def close(self) -> None:
             """There is no process."""
 
-    monkeypatch.setattr(process, "WarmParent", Parent)
+    monkeypatch.setattr(starting, "WarmParent", Parent)
     engine.start()
     assert not engine.ready()
     Parent.has_failed = True

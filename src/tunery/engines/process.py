@@ -1,9 +1,7 @@
 """The local engine: trainer processes on this machine."""
 
 import importlib.util
-import logging
 import math
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,24 +16,15 @@ from tunery.core.job import FineTuningJob
 from tunery.core.method import Subject
 from tunery.core.ports import Blobs, Catalog, Run
 from tunery.core.preflight import Preflight
-from tunery.core.progress import (
-    Alive,
-    AnyProgress,
-    Died,
-    Failed,
-    Finished,
-    Paused,
-)
-from tunery.core.trainer_protocol import Begin, Pause, said, to_line
-from tunery.engines.child import Child, Process, cold
+from tunery.core.progress import AnyProgress
+from tunery.engines.child import Child
 from tunery.engines.picture_survey import survey
 from tunery.engines.requests import Requests
-from tunery.engines.warm import WarmParent
-
-logger = logging.getLogger(__name__)
+from tunery.engines.starting import Starter
+from tunery.engines.trainers import Trainers
 
 SILENCE_S = 1.0
-"""After so long without a line from the trainer, the worker is told that the run is alive."""
+"""So often a preflight is asked whether it is still wanted."""
 
 MOST_PREFLIGHTS = 2
 """So many files are looked through at the same time; each takes a process with a tokenizer."""
@@ -49,7 +38,10 @@ NOT_INSTALLED = (
 
 
 class LocalEngine:
-    """Carries out jobs in child processes, which end when this process does."""
+    """Carries out jobs in child processes, which end when this process does.
+
+    Text jobs on one base model share one (`engines.trainers`).
+    """
 
     def __init__(
         self,
@@ -72,12 +64,17 @@ class LocalEngine:
         self._preflights = threading.BoundedSemaphore(MOST_PREFLIGHTS)
         self._children: dict[str, Child] = {}
         self._closed = False
-        self._warm: WarmParent | None = None
+        self._starter = Starter()
+        self._trainers = Trainers(
+            lambda: self._starter.process("tunery.trainers"),
+            can_start=self._starter.is_ready,
+            weights_bytes=catalog.weights_bytes,
+        )
 
     def start(self) -> None:
-        """Begin to import what every trainer needs, where trainers can be forked from that."""
-        if sys.platform == "linux" and installed():
-            self._warm = WarmParent()
+        """Begin to import what every trainer needs."""
+        if installed():
+            self._starter.warm_up()
 
     def check(self, job: FineTuningJob) -> None:
         """Raise `Unsupported` where PyTorch is not installed; else every job can run."""
@@ -104,37 +101,20 @@ class LocalEngine:
         return msgspec.json.decode(line, type=Preflight)
 
     def run(self, run: Run) -> Closable[AnyProgress]:
-        """Train in a child process; closing the iterator kills it."""
-        begin = to_line(Begin(request=self._requests.run(run)))
-        child = self._start(run.folder, "tunery.trainers", begin)
-        try:
-            for line in child.lines(silence_s=SILENCE_S):
-                value = Alive() if line is None else said(line).progress
-                yield value
-                if isinstance(value, Finished | Failed | Paused | Died):
-                    return
-            yield Died(message=f"The trainer ended without a word. {child.epitaph()}")
-        finally:
-            self._end(run.folder)
+        """Train in a child process; closing the iterator drops the job there."""
+        yield from self._trainers.run(self._requests.run(run))
 
     def pause(self, run: Run) -> None:
-        """Ask the trainer to save a checkpoint and to end."""
-        with self._lock:
-            child = self._children.get(run.folder)
-        if child is not None:
-            child.send(to_line(Pause(folder=run.folder)))
+        """Ask the trainer to save a checkpoint of `run` and to let go of it."""
+        self._trainers.pause(run.folder)
 
     def cancel(self, run: Run) -> None:
-        """Nothing runs elsewhere: closing the iterator of `run` was enough."""
+        """Nothing runs elsewhere, and closing the iterator of `run` was enough here."""
+        self._trainers.forget(run.job.id)
 
     def ready(self) -> bool:
-        """Whether a trainer can start, or none ever will because PyTorch is not installed.
-
-        Where the warm parent has ended by itself, trainers start from cold.
-        """
-        if self._closed:
-            return False
-        return self._warm is None or self._warm.is_ready or self._warm.has_failed
+        """Whether a trainer can start, or none ever will because PyTorch is not installed."""
+        return not self._closed and self._starter.is_ready()
 
     def close(self) -> None:
         """End every child."""
@@ -143,27 +123,19 @@ class LocalEngine:
             children = list(self._children.values())
         for child in children:
             child.kill()
-        if self._warm is not None:
-            self._warm.close()
+        self._trainers.close()
+        self._starter.close()
 
     def _start(self, key: str, module: str, first_line: bytes) -> Child:
-        child = Child(self._process(module), first_line)
+        self._starter.wait_until_ready()
+        child = Child(self._starter.process(module), first_line)
         with self._lock:
             self._children[key] = child
             closed = self._closed
         if closed:
             self._end(key)
             raise Unavailable("This server is shutting down.")
-        logger.info("started %s as process %d", module, child.pid)
         return child
-
-    def _process(self, module: str) -> Process:
-        if self._warm is not None and self._warm.wait_until_ready():
-            try:
-                return self._warm.fork(module)
-            except OSError:
-                logger.warning("the warm parent of trainers is gone; starting from cold")
-        return cold(module)
 
     def _end(self, key: str) -> None:
         with self._lock:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
@@ -100,6 +101,7 @@ class WarmParent:
             stdout=subprocess.PIPE,
             start_new_session=True,
         )
+        self._begun_at = time.monotonic()
         self._ready = threading.Event()
         self._closed = False
         self._waiter = threading.Thread(target=self._await, daemon=True)
@@ -114,6 +116,11 @@ class WarmParent:
     def has_failed(self) -> bool:
         """Whether it ended by itself."""
         return self._process.poll() is not None
+
+    @property
+    def is_late(self) -> bool:
+        """Whether it takes longer than anyone should wait."""
+        return not self.is_ready and time.monotonic() > self._begun_at + LONGEST_WAIT_S
 
     def wait_until_ready(self) -> bool:
         """Wait for its imports; False where it ended instead, or takes too long."""

@@ -26,8 +26,8 @@ _SLOW_IMPORTS = (
     "transformers.models.llama.modeling_llama",
     "transformers.masking_utils",
     "tunery.trainers.__main__",
-    "tunery.trainers.attempt",
     "tunery.trainers.failures",
+    "tunery.trainers.host",
     "tunery.trainers.preflight",
 )
 _MAIN = {

@@ -157,7 +157,7 @@ class Worker:
         """Record a run's progress until it ends, is asked to let go, or is somebody else's."""
         finished = self._trained(run, heartbeat)
         if finished is not None:
-            # The trainer is gone by now, and with it the memory that an exam needs.
+            # The job has left its trainer by now, and does not keep others out during an exam.
             self._ending.carry(run, finished, self._as_long_as_it_runs(run, heartbeat))
 
     def _trained(self, run: Run, heartbeat: Heartbeat) -> Finished | None:
