@@ -56,5 +56,9 @@ bench: .venv/.installed  ## Speed as ratios against named rivals; some 20 minute
 bench-search: .venv/.installed  ## The settings in which the rivals of `make bench` are fastest; 15 minutes.
 	$(BIN)/python -m benchmarks.search
 
+bench-gpu: .venv/.installed  ## The same on an NVIDIA GPU, with the kernels that help there.
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,dev,cuda]'
+	$(BIN)/python -m benchmarks.gpu
+
 clean:
 	rm -rf .venv .venv-* build
