@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -236,6 +237,37 @@ def test_a_death_takes_all_along_and_then_one_goes_alone_at_a_time(pool: Trainer
 def began_in(pool: Trainers, job: str) -> int:
     [process] = [each.pid for each in pool._trainers if job in each.jobs]
     return process
+
+
+def test_who_kills_its_process_again_and_again_takes_the_others_along_once(
+    pool: Trainers,
+) -> None:
+    n_innocent = 5
+    deaths: Counter[str] = Counter()
+    all_there = threading.Barrier(n_innocent + 1)
+
+    def be_innocent(job: str) -> None:
+        with closing(pool.run(attempt(job, "wait"))) as values:
+            began(values)
+            all_there.wait()
+            deaths[job] += any(isinstance(value, Died) for value in values)
+        with closing(pool.run(attempt(job, "save finish", number=2))) as values:
+            deaths[job] += any(isinstance(value, Died) for value in values)
+
+    def be_guilty() -> None:
+        all_there.wait()
+        for number in range(4):
+            with closing(pool.run(attempt("guilty", "die", number=number))) as values:
+                deaths["guilty"] += any(isinstance(value, Died) for value in values)
+
+    jobs = [f"job-{number}" for number in range(n_innocent)]
+    workers = [threading.Thread(target=be_innocent, args=(job,)) for job in jobs]
+    workers.append(threading.Thread(target=be_guilty))
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert deaths == dict.fromkeys(jobs, 1) | {"guilty": 4}
 
 
 def test_a_cancelled_job_leaves_no_suspicion_behind(pool: Trainers) -> None:
