@@ -257,7 +257,7 @@ def test_running_out_of_memory_in_company_costs_nobody_a_step(
     for request, found in zip(chosen, expected, strict=True):
         is_as_alone(room, request, found)
         notes = [v.message for v in room.said[request.folder] if isinstance(v, Note)]
-        assert bool(notes) == (most_rows == 60)
+        assert len(notes) == (most_rows == 60)
 
 
 def test_who_joins_late_gets_its_turns_and_no_more(room: Room, requests: list[RunRequest]) -> None:

@@ -33,6 +33,7 @@ class _Member(Generic[Value]):
         served: rows that have gone through for it.
         turn: what it asks for; None before its first ask.
         apart: whether it goes alone until that is done, as something went wrong in company.
+        too_many: rows that did not fit at a time, until fewer did.
     """
 
     name: str
@@ -40,6 +41,7 @@ class _Member(Generic[Value]):
     served: int
     turn: Turn | Alone | None = None
     apart: bool = False
+    too_many: int | None = None
 
 
 class Company(Generic[Value]):
@@ -112,12 +114,14 @@ class Company(Generic[Value]):
             for (member, turn), rows in zip(chosen.items(), costs, strict=True):
                 member.served += rows
                 if not turn.portion:
+                    yield from _fitted(member, turn.ask.budget)
                     yield from self._go_on(member, partial(member.job.send, turn.rows))
             return
         if len(chosen) == 1:
             [(member, turn)] = chosen.items()
             yield from self._own_trouble(member, turn.ask.budget, trouble)
         elif isinstance(trouble, MemoryError):
+            memory.let_go(self._base.device)
             self._budget.halve()
         else:
             for member in chosen:
@@ -132,6 +136,7 @@ class Company(Generic[Value]):
             trouble = self._trouble(error)
         else:
             member.served += self._budget.max_rows
+            yield from _fitted(member, asked.budget)
             yield from self._go_on(member, partial(member.job.send, answer))
             return
         yield from self._own_trouble(member, asked.budget, trouble)
@@ -148,20 +153,14 @@ class Company(Generic[Value]):
 
     def _own_trouble(
         self, member: _Member[Value], budget: Budget, trouble: Exception
-    ) -> Iterator[tuple[str, Value | Note]]:
+    ) -> Iterator[tuple[str, Value]]:
         """Let a job that was alone in a pass try with less, or have what it caused."""
         if not isinstance(trouble, MemoryError) or budget.max_rows == 1:
             yield from self._go_on(member, partial(member.job.throw, trouble))
             return
         memory.let_go(self._base.device)
-        before = budget.max_rows
+        member.too_many = member.too_many or budget.max_rows
         budget.halve()
-        note = Note(
-            level="warn",
-            message=f"Out of memory with {before} tokens at a time; going on with "
-            f"{budget.max_rows}. This changes nothing but the pace.",
-        )
-        yield member.name, note
 
     def _go_on(
         self, member: _Member[Value], begin: Callable[[], Value | Ask | Alone]
@@ -180,6 +179,19 @@ class Company(Generic[Value]):
             raise
         else:
             member.turn = value if isinstance(value, Alone) else Turn(value, self._base)
+
+
+def _fitted(member: _Member[Value], budget: Budget) -> Iterator[tuple[str, Note]]:
+    """Tell, once for all halvings on the way, how many rows go through at a time now."""
+    if member.too_many is None:
+        return
+    note = Note(
+        level="warn",
+        message=f"Out of memory with {member.too_many} tokens at a time; going on with "
+        f"{budget.max_rows}. This changes nothing but the pace.",
+    )
+    member.too_many = None
+    yield member.name, note
 
 
 def alone(base: Base, job: Job[Value]) -> Iterator[Value | Note]:
