@@ -45,6 +45,8 @@ def main() -> None:
         parser.error(f"there is no part {', '.join(sorted(unknown))}")
     found = run(asked.parts or list(PARTS), asked.threads)
     show(found)
+    for short in (row for row in found if row.falls_short):
+        print(f"short of what it should be: {short.what}", file=sys.stderr)
     if not asked.parts:
         threads = f"{asked.threads} threads on both sides"
         report.write_section("cpu", _section(found, threads))

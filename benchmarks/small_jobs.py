@@ -61,7 +61,8 @@ def _against_trl(folder: Path, base: Path, files: Sequence[Path], threads: int) 
         more_is_better=False,
         at_least=6,
         note=f"each {N_STEPS} steps of {BATCH} chats; ours from the first create call on a server "
-        f"that is up; TRL: {RIVAL_SETTINGS}, and nothing saved",
+        "that is up and has trained on this base model before (it keeps a trainer for a minute); "
+        f"TRL: {RIVAL_SETTINGS}, and nothing saved",
         trouble=ours.trouble or theirs.trouble,
     )
 
