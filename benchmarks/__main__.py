@@ -7,6 +7,7 @@ a rival that fails, or a part of ours, says so in its row and ends nothing else.
 import argparse
 import importlib
 import inspect
+import signal
 import sys
 import time
 import traceback
@@ -31,6 +32,9 @@ PARTS = {
 
 def main() -> None:
     """Run what is asked for."""
+    # A shell that runs this in the background lets it ignore SIGINT, and every child inherits that:
+    # a server would not notice that it is to end.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     parts = "\n".join(f"  {name:<12} {what}" for name, what in PARTS.items())
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
