@@ -11,9 +11,12 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Generator
+from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Event
 from typing import TYPE_CHECKING, TypeAlias
+
+import msgspec
 
 from tunery.core.progress import Alive, AnyProgress, SubjectRequest
 from tunery.core.trainer_protocol import Begin, Leave, Pause, Said, command, to_line
@@ -24,13 +27,15 @@ if TYPE_CHECKING:
 
 Say: TypeAlias = Callable[[str, AnyProgress], None]
 
+_log = logging.getLogger(__name__)
+
 
 def main() -> None:
     """Carry out what is asked for."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     output = own_output()
     inbox: Inbox = SimpleQueue()
-    first = command(listen(lambda line: inbox.put(command(line))))
+    first = command(listen(partial(_hear, inbox)))
     if not isinstance(first, Begin):
         raise TypeError(f"a trainer begins with an attempt, not with {first}")
 
@@ -51,6 +56,14 @@ def main() -> None:
         _learn_pictures(first, first.request.subject, inbox, say)
 
 
+def _hear(inbox: Inbox, line: bytes) -> None:
+    """Pass a command on. A line that is none harms nobody, least of all the attempts under way."""
+    try:
+        inbox.put(command(line))
+    except msgspec.DecodeError:
+        _log.exception("this is no command: %r", line[:200])
+
+
 def _learn_text(first: Begin, inbox: Inbox, say: Say) -> None:
     from tunery.modeling.base import Base
     from tunery.modeling.load import load_model
@@ -62,7 +75,7 @@ def _learn_text(first: Begin, inbox: Inbox, say: Say) -> None:
     except Exception as error:
         _refuse(first, inbox, error, say)
         return
-    Host(base, inbox, say).serve(first)
+    Host(base, asked, inbox, say).serve()
 
 
 def _refuse(first: Begin, inbox: Inbox, error: Exception, say: Say) -> None:

@@ -55,12 +55,13 @@ def told(
     try:
         yield from attempt
     except (TuneryError, NotFinite, MemoryError, OSError, RuntimeError) as error:
-        yield _failure(error, advice) or _death(error)
+        yield _failure(error, advice) or death(error)
     except Exception as error:
-        yield _death(error)
+        yield death(error)
 
 
-def _death(error: Exception) -> Died:
+def death(error: Exception) -> Died:
+    """What is reported of an attempt that ends by a fault of ours."""
     _log.error("an attempt has died", exc_info=error)
     lines = traceback.format_exception(error)
     return Died(message=f"The trainer met a fault of its own. {''.join(lines[-_LAST_LINES:])}")
@@ -84,7 +85,7 @@ def _failure(error: Exception, advice: Advice) -> Failed | None:
         return Failed(
             code="out_of_memory",
             message="Out of memory, even with the smallest micro-batch. Use "
-            f"{advice.less_memory}. ({str(error).splitlines()[0]})",
+            f"{advice.less_memory}.{_in_brackets(error)}",
         )
     if isinstance(error, OSError) and disk.is_full(error):
         return Failed(
@@ -92,3 +93,9 @@ def _failure(error: Exception, advice: Advice) -> Failed | None:
             message="The disk is full. Make room; the job can then be started again.",
         )
     return None
+
+
+def _in_brackets(error: Exception) -> str:
+    """The first line of what `error` says, if it says anything: Python's own says nothing."""
+    said, _, _ = str(error).partition("\n")
+    return f" ({said})" if said else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import sys
+from collections.abc import Sequence
 
 import psutil
 import torch
@@ -69,17 +70,21 @@ def free_bytes(device: torch.device) -> int:
     return int(psutil.virtual_memory().available)
 
 
-def fits(base: Base, request: RunRequest) -> bool:
-    """Whether there is memory for the adapter of one more attempt, its moments and its gradient.
+def fits(base: Base, requests: Sequence[RunRequest]) -> bool:
+    """Whether there is memory for the adapters of these attempts, their moments and gradients.
 
     A pass over many jobs needs no more than one over few: what goes through at a time is bounded.
-    An adapter that cannot be made at all needs nothing.
     """
-    config = LoraConfig(
-        r=request.r, lora_alpha=request.lora_alpha, target_modules=request.target_modules
-    )
+    need = sum(_trained_parameters(base, request) for request in requests)
+    return _COPIES * _FP32 * need < free_bytes(base.device)
+
+
+def _trained_parameters(base: Base, request: RunRequest) -> int:
+    """How many numbers an attempt trains; none where its adapter cannot be made at all."""
     try:
-        size = n_parameters(base.places, config)
+        config = LoraConfig(
+            r=request.r, lora_alpha=request.lora_alpha, target_modules=request.target_modules
+        )
+        return n_parameters(base.places, config)
     except InvalidValue:
-        return True
-    return _COPIES * _FP32 * size < free_bytes(base.device)
+        return 0
