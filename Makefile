@@ -7,7 +7,7 @@ OPENAI_ENVIRONMENTS := $(OPENAI_VERSIONS:%=.venv-openai-%/.installed)
 SCALE_VERSIONS := 0.1.0a62
 SCALE_ENVIRONMENTS := $(SCALE_VERSIONS:%=.venv-scale-gp-%/.installed)
 
-.PHONY: setup demo demo-image test test-long check format bench bench-search clean
+.PHONY: setup demo demo-image test test-long check format bench bench-search bench-gpu clean
 
 setup: .venv/.installed $(OPENAI_ENVIRONMENTS) $(SCALE_ENVIRONMENTS)  ## Make .venv with the package and all that the demo and the tests need.
 
