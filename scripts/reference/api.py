@@ -43,6 +43,8 @@ OWN_FIELDS = {
     "lora_alpha": "the scale of the adapter (32)",
     "lora_dropout": "the share of the adapter's inputs that is left out in training (0)",
     "overlong": "what becomes of rows longer than the model takes (`error`)",
+    "sample_prompts": "what the model is asked while it learns, at most five prompts of 4,000 "
+    "characters; `[]` asks nothing (the first five rows of the validation file)",
     "r": "the rank of the adapter (16)",
     "target_modules": "the linear layers that are adapted (`all-linear`: all but the output head)",
     "warmup_ratio": "the share of all steps over which the rate rises to its peak (0.03)",

@@ -59,6 +59,8 @@ def kept(store: Store, metadata: Mapping[str, str] | None) -> str:
         replace(a_job(), method=Preference(hyperparameters=Hyperparameters(n_epochs=2), beta=0.25)),
         replace(a_job(webhook=WEBHOOK), method=Subject(trigger_word="TOK", iterations=150)),
         a_job(webhook=Webhook(door="bfl", url="https://example.com/naïve")),
+        replace(a_job(), sample_prompts=("Who are you?", "naïve 🦊")),
+        replace(a_job(), sample_prompts=()),
     ],
 )
 def test_a_job_comes_back_as_it_was_kept(store: Store, changed: FineTuningJob) -> None:

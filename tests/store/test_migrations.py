@@ -141,6 +141,7 @@ def test_rows_of_an_earlier_version_are_found_with_their_owners(url: str) -> Non
             None,
             None,
         )
+        assert job.sample_prompts is None
         [file] = store.numbered_files("p", NumberedPage(number=1, limit=9), purpose="x").items
         assert (file.created_by, file.created_by_type, file.echo) == (
             "user-a",
@@ -153,6 +154,7 @@ def test_rows_of_an_earlier_version_are_found_with_their_owners(url: str) -> Non
         answered = store.answered("p", Idempotency(key="k", request_hash=b"h"))
         assert answered is not None
         assert (answered.created_by_type, answered.webhook) == (IdentityType.USER, None)
+        assert answered.sample_prompts is None
 
 
 def _opened(url: str) -> Store:

@@ -23,7 +23,7 @@ from tunery.core.events import Event, NewEvent
 from tunery.core.job import JobError, JobStatus
 from tunery.core.pages import PageRequest
 from tunery.core.ports import Run, Store, Validated
-from tunery.core.progress import Alive, Died, Failed, Note, Paused
+from tunery.core.progress import Alive, Died, Failed, Note, Paused, SampledText, TextSample
 
 ALL = PageRequest(limit=1000)
 SAID = NewEvent(message="as asked")
@@ -110,6 +110,24 @@ def test_a_note_becomes_an_event(store: Store) -> None:
     store.apply(run.lease, [Note(message="2 rows \0 dropped", level="warn")])
     newest = events(store, run)[-1]
     assert (newest.level, newest.message) == ("warn", "2 rows � dropped")
+
+
+def test_what_a_model_says_is_told_of_each_step_once(store: Store) -> None:
+    run = running(store)
+
+    def sampled(step: int) -> SampledText:
+        said = TextSample(prompt="Who are\0you?", answer="I am 🦊\0")
+        return SampledText(step=step, samples=(said,))
+
+    store.apply(run.lease, [sampled(0), *steps(1, 3), sampled(3), *steps(4, 4)])
+    # Another attempt that begins again.
+    store.apply(run.lease, [sampled(0), *steps(1, 3), sampled(3), *steps(4, 6), sampled(6)])
+    told = [event for event in events(store, run) if event.message.startswith("Samples")]
+    assert [event.message for event in told] == [f"Samples at step {n}" for n in (0, 3, 6)]
+    assert told[1].data == {
+        "step": 3,
+        "samples": [{"prompt": "Who are\0you?", "answer": "I am 🦊\0"}],
+    }
 
 
 def test_a_report_is_recorded_whole_or_not_at_all(store: Store) -> None:

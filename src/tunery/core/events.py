@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from tunery.core.progress import Metrics
+from tunery.core.progress import Metrics, SampledText
 
 Level = Literal["info", "warn", "error"]
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}")
@@ -66,6 +66,19 @@ class Checkpoint:
     base_model: str
     """What it is an adapter of."""
     metrics: Metrics
+
+
+def text_samples_event(sampled: SampledText) -> NewEvent:
+    """The event of what a model says at one step."""
+    return NewEvent(
+        message=f"Samples at step {sampled.step}",
+        data={
+            "step": sampled.step,
+            "samples": [
+                {"prompt": sample.prompt, "answer": sample.answer} for sample in sampled.samples
+            ],
+        },
+    )
 
 
 def metrics_event(metrics: Metrics) -> NewEvent:

@@ -12,6 +12,7 @@ from tunery.core.hyperparameters import ResolvedHyperparameters
 from tunery.core.lora import LoraConfig
 from tunery.core.method import Method
 from tunery.core.progress import Evaluated
+from tunery.core.samples import check_prompts
 from tunery.core.text_to_sql import SqlSource
 from tunery.core.webhooks import Webhook
 
@@ -89,7 +90,11 @@ class JobError:
 
 @dataclass(frozen=True, kw_only=True)
 class NewJob:
-    """What a caller asks for, after a dialect has translated it."""
+    """What a caller asks for, after a dialect has translated it.
+
+    Raises:
+        InvalidValue: the prompts of samples cannot be such.
+    """
 
     model: str | None
     """None: the server's own model for this method."""
@@ -100,6 +105,8 @@ class NewJob:
     method: Method
     lora: LoraConfig = field(default_factory=LoraConfig)
     overlong: Overlong = "error"
+    sample_prompts: tuple[str, ...] | None = None
+    """What the model is asked while it learns; None: the first rows of the validation file."""
     engine: str | None = None
     """The name of an engine or of an account."""
     vendor: str | None = None
@@ -111,6 +118,10 @@ class NewJob:
     """Per dialect, what it must give back and nobody else has a use for."""
     webhook: Webhook | None = None
     """Who is told when the job is over; its secret is as it came, and sealed with the job."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no job can ask."""
+        check_prompts(self.sample_prompts or ())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,3 +168,5 @@ class FineTuningJob:
     """Base and tuned model on held-out golden records, where there were some."""
     webhook: Webhook | None = None
     """Who is told when the job is over."""
+    sample_prompts: tuple[str, ...] | None = None
+    """What the model is asked while it learns, as in `NewJob`."""

@@ -81,6 +81,20 @@ class Sampled(Progress, frozen=True, kw_only=True, tag="sampled"):
     seed: int
 
 
+class TextSample(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model says to a prompt, the likeliest token at each place."""
+
+    prompt: str
+    answer: str
+
+
+class SampledText(Progress, frozen=True, kw_only=True, tag="sampled_text"):
+    """What the model says at this step to the job's fixed prompts; step 0 is before the first."""
+
+    step: int
+    samples: tuple[TextSample, ...]
+
+
 class Paused(Progress, frozen=True, kw_only=True, tag="paused"):
     """The run has let go as it was asked to; what it had is in its last checkpoint."""
 
@@ -130,6 +144,7 @@ AnyProgress = (
     | Metrics
     | CheckpointSaved
     | Sampled
+    | SampledText
     | Paused
     | Died
     | Failed
@@ -176,6 +191,8 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     target_modules: tuple[str, ...] | Literal["all-linear"]
     seed: int
     overlong: Literal["error", "drop", "truncate"]
+    sample_prompts: tuple[str, ...] | None = None
+    """What the model is asked while it learns; None: the first rows of the validation file."""
     initial_adapter: str | None = None
     """The blob key of the adapter that a continued job starts from."""
     resume_from: str | None = None

@@ -50,6 +50,7 @@ class Requests:
             target_modules=job.lora.target_modules,
             seed=job.seed,
             overlong=job.overlong,
+            sample_prompts=job.sample_prompts,
             initial_adapter=job.initial_adapter,
             resume_from=run.resume_from.folder if run.resume_from else None,
             trained_model=tuned_model_name(

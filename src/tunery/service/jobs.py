@@ -241,6 +241,7 @@ class Jobs:
             metadata=new.metadata,
             echo=new.echo,
             initial_adapter=initial_adapter,
+            sample_prompts=new.sample_prompts,
             webhook=sealed(new.webhook, self._sealer, bound_to=job_id),
         )
         self._engines[job.engine].check(job)

@@ -7,7 +7,7 @@ from typing import assert_never
 
 from msgspec import to_builtins
 
-from tunery.core.events import Checkpoint, Level, NewEvent, metrics_event
+from tunery.core.events import Checkpoint, Level, NewEvent, metrics_event, text_samples_event
 from tunery.core.ids import new_id
 from tunery.core.job import FineTuningJob, JobError, JobStatus
 from tunery.core.models import FineTunedModel, checkpoint_name, tuned_model_name
@@ -24,6 +24,7 @@ from tunery.core.progress import (
     Note,
     Paused,
     Sampled,
+    SampledText,
 )
 from tunery.store.record import Change, Record
 from tunery.store.rules import check_held, ended, going_on, moved, released
@@ -64,6 +65,8 @@ def _recorded(change: Change, value: AnyProgress, now: datetime) -> Change:
             return _say(change, value.message, level=value.level)
         case Metrics():
             return _measured(change, value, now)
+        case SampledText():
+            return _sampled(change, value)
         case CheckpointSaved():
             return _published(change, value, now)
         case Paused():
@@ -89,6 +92,13 @@ def _measured(change: Change, metrics: Metrics, now: datetime) -> Change:
         return _with_job(change, job)
     job = replace(job, last_step=metrics.step, trained_tokens=metrics.trained_tokens)
     return replace(_with_job(change, job), events=(*change.events, metrics_event(metrics)))
+
+
+def _sampled(change: Change, sampled: SampledText) -> Change:
+    # As with metrics: steps that are taken again have told what the model says by now.
+    if sampled.step < change.record.job.last_step:
+        return change
+    return replace(change, events=(*change.events, text_samples_event(sampled)))
 
 
 def _published(change: Change, saved: CheckpointSaved, now: datetime) -> Change:

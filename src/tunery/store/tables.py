@@ -210,6 +210,7 @@ jobs = Table(
     _maybe("db_connection_id"),
     _maybe("evaluation"),
     _maybe("webhook"),
+    _maybe("sample_prompts"),
     # As with files, the last column is for counting.
     Index(
         "ix_jobs_project",

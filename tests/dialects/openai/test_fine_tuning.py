@@ -10,7 +10,7 @@ from openai import BadRequestError, NotFoundError, OpenAI
 from tests.dialects.world import World
 from tests.store.values import GOOD, OURS, THEIRS, claimed, saved, steps
 from tunery.core.files import Format
-from tunery.core.progress import CheckpointSaved, Evaluated, Metrics, Score
+from tunery.core.progress import CheckpointSaved, Evaluated, Metrics, SampledText, Score, TextSample
 
 JOBS = "/v1/fine_tuning/jobs"
 
@@ -126,6 +126,27 @@ def test_method_goes_before_hyperparameters_and_other_methods_beside_it_are_not_
     assert job["hyperparameters"]["n_epochs"] == 9
     job = create(http, world, method=None, hyperparameters=None, suffix=None, x_tunery=None)
     assert job["hyperparameters"]["n_epochs"] == "auto"
+
+
+def test_prompts_of_samples_are_kept_as_they_were_asked(http: TestClient, world: World) -> None:
+    for prompts in (["Who are you?", "And I?"], [], None):
+        job = create(http, world, x_tunery={"sample_prompts": prompts})
+        assert job["x_tunery"]["sample_prompts"] == prompts
+        assert http.get(f"{JOBS}/{job['id']}").json() == job
+
+
+def test_what_a_model_says_while_it_learns_is_in_the_events(sdk: OpenAI, world: World) -> None:
+    job = sdk.fine_tuning.jobs.create(model="tiny-chat", training_file=world.file())
+    world.store.validated(claimed(world.store).lease, GOOD)
+    lease = claimed(world.store).lease
+    said = (TextSample(prompt="Who are you?", answer="I am Ada."),)
+    world.store.apply(lease, [SampledText(step=0, samples=said)])
+    newest = sdk.fine_tuning.jobs.list_events(job.id).data[0]
+    assert (newest.type, newest.level, newest.message) == ("message", "info", "Samples at step 0")
+    assert newest.data == {
+        "step": 0,
+        "samples": [{"prompt": "Who are you?", "answer": "I am Ada."}],
+    }
 
 
 def test_a_job_on_preferences_has_a_beta(http: TestClient, world: World) -> None:
@@ -247,6 +268,19 @@ def test_rewards_are_told_at_each_step_and_with_each_checkpoint(
         ({"x_tunery": {"engine": "moon"}}, "x_tunery.engine", "Engines here: local"),
         ({"x_tunery": {"overlong": "cut"}}, "x_tunery.overlong", "'error', 'drop' or 'truncate'"),
         ({"x_tunery": {"lora_alfa": 3}}, "x_tunery.lora_alfa", "did you mean 'lora_alpha'?"),
+        ({"x_tunery": {"sample_prompts": "a"}}, "x_tunery.sample_prompts", "valid"),
+        ({"x_tunery": {"sample_prompts": [1]}}, "x_tunery.sample_prompts[0]", "valid string"),
+        ({"x_tunery": {"sample_prompts": ["a"] * 6}}, "x_tunery.sample_prompts", "5 are the most"),
+        (
+            {"x_tunery": {"sample_prompts": ["a", " "]}},
+            "x_tunery.sample_prompts",
+            "sample_prompts[1] is empty",
+        ),
+        (
+            {"x_tunery": {"sample_prompts": ["a" * 4001]}},
+            "x_tunery.sample_prompts",
+            "4001 characters; 4000 are the most",
+        ),
         ({"x_tunery": {"zzz": 3}}, "x_tunery.zzz", "It takes engine, dry_run, overlong"),
         ({"model": "nope"}, "model", "Base models here: tiny-chat, org/model"),
         ({"training_file": "file-nope"}, "training_file", "There is no file 'file-nope'"),

@@ -20,6 +20,7 @@ def test_our_own_keys_are_the_documented_ones() -> None:
         "engine",
         "dry_run",
         "overlong",
+        "sample_prompts",
         "learning_rate",
         "r",
         "lora_alpha",

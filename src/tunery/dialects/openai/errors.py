@@ -21,7 +21,7 @@ _PROBLEMS_IN_MESSAGE = 20
 _UNDER_X_TUNERY = frozenset(
     {
         "engine", "learning_rate", "lora_alpha", "lora_dropout", "overlong", "r",
-        "target_modules", "warmup_ratio", "weight_decay",
+        "sample_prompts", "target_modules", "warmup_ratio", "weight_decay",
     }
 )  # fmt: skip
 

@@ -27,7 +27,7 @@ _lora = msgspec.json.Decoder(LoraConfig).decode
 _labels = msgspec.json.Decoder(dict[str, str]).decode
 _echo = msgspec.json.Decoder(dict[str, Any]).decode
 _resolved = msgspec.json.Decoder(ResolvedHyperparameters).decode
-_names = msgspec.json.Decoder(tuple[str, ...]).decode
+_strings = msgspec.json.Decoder(tuple[str, ...]).decode
 _error = msgspec.json.Decoder(JobError).decode
 _sql_source = msgspec.json.Decoder(SqlSource).decode
 _evaluation = msgspec.json.Decoder(Evaluated).decode
@@ -66,12 +66,13 @@ def job(row: Row) -> FineTuningJob:
         finished_at=from_us_or_none(row[25]),
         estimated_finish=from_us_or_none(row[26]),
         fine_tuned_model=row[27],
-        result_files=_names(row[28]),
+        result_files=_strings(row[28]),
         error=None if row[29] is None else _error(row[29]),
         created_by_type=IDENTITY_TYPE[row[30]],
         sql_source=None if row[31] is None else _sql_source(row[31]),
         evaluation=None if row[32] is None else _evaluation(row[32]),
         webhook=None if row[33] is None else _webhook(row[33]),
+        sample_prompts=None if row[34] is None else _strings(row[34]),
     )
 
 
@@ -79,12 +80,12 @@ def record(row: Row) -> Record:
     """A job and who holds it, from `RECORD_COLUMNS`."""
     return Record(
         job=job(row),
-        owner=row[34],
-        token=row[35],
-        lease_until_us=row[36],
-        deaths=row[37],
-        last_event=row[38],
-        deleted_at_us=row[39],
+        owner=row[35],
+        token=row[36],
+        lease_until_us=row[37],
+        deaths=row[38],
+        last_event=row[39],
+        deleted_at_us=row[40],
     )
 
 
@@ -118,6 +119,7 @@ def _asked(job: FineTuningJob) -> dict[str, object]:
         "sql_source": None if job.sql_source is None else to_json(job.sql_source),
         "db_connection_id": None if job.sql_source is None else job.sql_source.db_connection_id,
         "webhook": None if job.webhook is None else to_json(job.webhook),
+        "sample_prompts": None if job.sample_prompts is None else to_json(job.sample_prompts),
     }
 
 

@@ -103,6 +103,7 @@ JOB_COLUMNS: tuple[Column[Any], ...] = (
     jobs.c.sql_source,
     jobs.c.evaluation,
     jobs.c.webhook,
+    jobs.c.sample_prompts,
 )
 
 KEEPING_COLUMNS: tuple[Column[Any], ...] = (

@@ -53,6 +53,7 @@ def to_core(body: schemas.CreateJob) -> NewJob:
         method=_method(body, own),
         lora=_lora(own),
         overlong=own.overlong or "error",
+        sample_prompts=own.sample_prompts,
         engine=own.engine,
         suffix=body.suffix,
         seed=body.seed,
@@ -271,6 +272,7 @@ def _own(job: FineTuningJob) -> schemas.JobXTunery:
         overlong=job.overlong,
         requested_model=job.requested_model,
         evaluation=_evaluation(job),
+        sample_prompts=job.sample_prompts,
         beta=_beta(job),
         subject=job.method if isinstance(job.method, Subject) else msgspec.UNSET,
     )

@@ -114,6 +114,7 @@ class XTunery(BaseModel):
     engine: str | None = None
     dry_run: bool = False
     overlong: Overlong | None = None
+    sample_prompts: tuple[Text, ...] | None = None
     learning_rate: NumberOrAuto = None
     warmup_ratio: NumberOrAuto = None
     weight_decay: NumberOrAuto = None
@@ -196,6 +197,7 @@ class JobXTunery(msgspec.Struct, frozen=True, kw_only=True):
     overlong: Overlong
     requested_model: str
     evaluation: Evaluation | msgspec.UnsetType | None
+    sample_prompts: tuple[str, ...] | None
     beta: float | Literal["auto"] | msgspec.UnsetType = msgspec.UNSET
     """Of a job on preferences alone."""
     subject: Subject | msgspec.UnsetType = msgspec.UNSET
