@@ -90,6 +90,7 @@ def request_(model_folder: Path, blobs: Path) -> RunRequest:
         target_modules="all-linear",
         seed=7,
         overlong="error",
+        sample_prompts=(),
     )
 
 

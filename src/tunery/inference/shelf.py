@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from tunery.core.errors import Unsupported
 from tunery.core.models import Quantization
 from tunery.modeling.adapter import Adapter, load_adapter
 from tunery.modeling.base import Base
 from tunery.modeling.chat import Chat
+from tunery.modeling.endings import stop_ids
 from tunery.modeling.load import load_model
 from tunery.modeling.samplers import Sampler, sampler_for
 
@@ -87,18 +87,6 @@ def _load(location: str, quantization: Quantization | None) -> Speaker:
         base=base,
         sampler=sampler_for(base),
         chat=chat,
-        stop_ids=_stop_ids(base, chat),
+        stop_ids=stop_ids(base, chat),
         adapters=Recent(_ADAPTERS),
     )
-
-
-def _stop_ids(base: Base, chat: Chat) -> frozenset[int]:
-    """Tokens that end an answer: the template's, and those that the model itself names."""
-    configured = getattr(base.model.generation_config, "eos_token_id", None)
-    own = set(configured) if isinstance(configured, list) else {configured}
-    try:
-        own |= chat.stop_ids
-    except Unsupported:
-        # Such a template cannot be trained with, but the model may still be tried.
-        own.add(chat.tokenizer.eos_token_id)
-    return frozenset(token for token in own if token is not None)

@@ -6,26 +6,29 @@ import time
 from collections.abc import Generator
 from pathlib import Path
 from threading import Event
+from typing import Any, TypeAlias
 
 import msgspec
 
 from tunery.core.progress import Alive, AnyProgress, Finished, Paused, RunRequest
 from tunery.modeling.base import Base
 from tunery.trainers import memory, references, token_cache
-from tunery.trainers.asks import Ask, Passes, Rows
+from tunery.trainers.asks import Alone, Ask, Passes, Rows
 from tunery.trainers.checkpoint import Position
 from tunery.trainers.pace import Pace, metrics
 from tunery.trainers.preparation import Training, prepare, resume
+from tunery.trainers.samples import Samples
 from tunery.trainers.saving import hand_over, save
 from tunery.trainers.text_methods import Step, TextMethod, text_method
 
 # A portion that needs less than this part of the memory is not tried before the first step.
 _PLENTY = 20
 
+Attempt: TypeAlias = Generator[AnyProgress | Ask | Alone, Any, None]
+"""What reports, asks for the base, and is sent what it asked for."""
 
-def carry_out(
-    request: RunRequest, base: Base, pause: Event
-) -> Generator[AnyProgress | Ask, Rows, None]:
+
+def carry_out(request: RunRequest, base: Base, pause: Event) -> Attempt:
     """Learn, report, save, and hand over the adapter.
 
     Until the first thing is said, the base is not needed for itself: others may use it meanwhile.
@@ -36,12 +39,15 @@ def carry_out(
         OSError: the adapter could not be saved.
     """
     training, notes = prepare(request, base)
+    samples = Samples(training)
     yield Alive()
     yield from notes
     method = text_method(training)
     yield from method.begin()
     yield from resume(training)
     yield from _try_longest(training, method)
+    if training.position.step == 0:
+        yield from samples.take()
     pace, learning = Pace(), method.learn()
     last_save = time.monotonic()
     while (step := (yield from _next(learning))) is not None:
@@ -54,6 +60,8 @@ def carry_out(
             reported = yield from method.evaluate(reported)
             yield reported
             yield from save(training, reported)
+            if not pausing:
+                yield from samples.take()
             last_save = time.monotonic()
         else:
             yield reported
