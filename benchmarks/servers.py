@@ -19,11 +19,21 @@ def ours(folder: Path, environment: Mapping[str, str] | None = None) -> Iterator
     """This server, over a home folder below `folder`, its log kept short."""
     quiet = {"TUNERY_LOG_LEVEL": "warning", **(environment or {})}
     server = Server(folder / "home", environment=quiet)
-    server.start()
     try:
+        server.start()
         yield server
     finally:
+        _end(server)
+
+
+def _end(server: Server) -> None:
+    if not server.is_running:
+        return
+    try:
         server.stop()
+    except subprocess.TimeoutExpired:
+        # What was measured stands; nothing may be left over that disturbs the next.
+        server.kill()
 
 
 @contextmanager
