@@ -27,7 +27,15 @@ class Now:
 class Bench:
     """A store, a worker over it, and what to ask of both."""
 
-    def __init__(self, folder: Path, engine: ScriptedEngine, *, patience_s: float = 2.0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        engine: ScriptedEngine,
+        *,
+        slots: int = 1,
+        lease_s: float = 1.0,
+        patience_s: float = 2.0,
+    ) -> None:
         self.store = MemoryStore(Now())
         bootstrap(self.store)
         self.blobs = FolderBlobs(folder)
@@ -42,8 +50,8 @@ class Bench:
             training_sets=self.training_sets,
             examiner=self.examiner,
             owner="test",
-            slots=1,
-            lease_s=1.0,
+            slots=slots,
+            lease_s=lease_s,
             patience_s=patience_s,
         )
 
@@ -65,8 +73,10 @@ class Bench:
         assert [event.number for event in events] == list(range(1, len(events) + 1))
         return [event.message for event in events]
 
-    def wait(self, job: FineTuningJob, status: JobStatus) -> FineTuningJob:
-        wait_until(lambda: self.job(job).status is status)
+    def wait(
+        self, job: FineTuningJob, status: JobStatus, *, within_s: float = 10.0
+    ) -> FineTuningJob:
+        wait_until(lambda: self.job(job).status is status, within_s=within_s)
         return self.job(job)
 
 
