@@ -46,6 +46,17 @@ MISTRAL = (
     "{% else %}{{ m.content }}{{ eos_token }}{% endif %}{% endfor %}"
 )
 
+# The assistant is called model, and a system prompt stands in the first user message.
+GEMMA = (
+    "{{ bos_token }}{% set ns = namespace(system='') %}"
+    "{% if messages[0].role == 'system' %}{% set ns.system = messages[0].content + '\n\n' %}"
+    "{% set messages = messages[1:] %}{% endif %}{% for m in messages %}<start_of_turn>"
+    "{{ 'model' if m.role == 'assistant' else m.role }}\n{{ ns.system if loop.first else '' }}"
+    "{{ m.content | trim }}<end_of_turn>\n{% endfor %}"
+    "{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}"
+)
+
+# In the manner of Phi 3 too.
 TINY_CHAT = (
     "{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}<|end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
@@ -79,7 +90,7 @@ REFUSING = (
 SPECIAL = (
     "<pad>", "<s>", "</s>", "<|im_start|>", "<|im_end|>", "<|start_header_id|>",
     "<|end_header_id|>", "<|eot_id|>", "[INST]", "[/INST]", "<|system|>", "<|user|>",
-    "<|assistant|>", "<|tool|>", "<|end|>",
+    "<|assistant|>", "<|tool|>", "<|end|>", "<start_of_turn>", "<end_of_turn>",
 )  # fmt: skip
 
 _TEXT = (

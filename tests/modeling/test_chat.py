@@ -52,6 +52,12 @@ EXPECTED = {
     "MISTRAL": (
         "<s>[INST]Hello there[/INST]«I am well.</s>»[INST]What is two plus two?[/INST]«Four.</s>»"
     ),
+    "GEMMA": (
+        "<s><start_of_turn>user\nHello there<end_of_turn>\n"
+        "<start_of_turn>model\n«I am well.<end_of_turn>»\n"
+        "<start_of_turn>user\nWhat is two plus two?<end_of_turn>\n"
+        "<start_of_turn>model\n«Four.<end_of_turn>»\n"
+    ),
     "TINY_CHAT": (
         "<|user|>\nHello there<|end|>\n<|assistant|>\n«I am well.<|end|>»\n"
         "<|user|>\nWhat is two plus two?<|end|>\n<|assistant|>\n«Four.<|end|>»\n"
@@ -81,14 +87,16 @@ def test_exactly_the_assistants_turns_are_taught(name: str) -> None:
     assert marked(chat, chat.encode_conversation(TALK)) == EXPECTED[name]
 
 
-@pytest.mark.parametrize("name", ["CHATML", "LLAMA3", "MISTRAL", "TINY_CHAT"])
+@pytest.mark.parametrize("name", ["CHATML", "LLAMA3", "MISTRAL", "GEMMA", "TINY_CHAT"])
 def test_the_text_is_the_templates_own_and_its_tokens_too(name: str) -> None:
     chat = made(name)
     whole = chat.tokenizer.apply_chat_template(TALK, tokenize=True, return_dict=False)
     assert chat.encode_conversation(TALK).ids == whole
 
 
-@pytest.mark.parametrize("name", ["CHATML", "SYSTEM_PREFIX", "LLAMA3", "MISTRAL", "TINY_CHAT"])
+@pytest.mark.parametrize(
+    "name", ["CHATML", "SYSTEM_PREFIX", "LLAMA3", "MISTRAL", "GEMMA", "TINY_CHAT"]
+)
 def test_turns_in_turn_mark_the_same_tokens(name: str) -> None:
     """Independent: a turn's tokens are what its prompt lacks, one conversation per turn."""
     chat = made(name)
@@ -122,7 +130,7 @@ def test_generation_markers_agree_with_rendering_turn_by_turn() -> None:
     assert differ == newline * 2  # the marked block holds the line feed after the end of turn
 
 
-@pytest.mark.parametrize("name", ["CHATML", "LLAMA3", "TINY_CHAT", "MISTRAL"])
+@pytest.mark.parametrize("name", ["CHATML", "LLAMA3", "TINY_CHAT", "MISTRAL", "GEMMA"])
 def test_weight_0_leaves_a_message_out(name: str) -> None:
     chat = made(name)
     talk = [TALK[0], {**TALK[1], "weight": 0}, TALK[2], {**TALK[3], "weight": 1}]
