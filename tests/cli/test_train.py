@@ -91,7 +91,7 @@ def test_every_switch_reaches_the_request(
     arguments = (
         "--model tiny-chat --suffix s --seed 7 --epochs 2 --batch-size 4 --learning-rate 0.01 "
         "--learning-rate-multiplier 2 --r 8 --lora-alpha 16 --overlong drop --engine local "
-        "--metadata team=paint --metadata note=a=b --yes --detach"
+        "--sample Who? --sample Why? --metadata team=paint --metadata note=a=b --yes --detach"
     )
     ended = tunery("train", data, "--validation", FILE_ID, *arguments.split())
     assert ended.code == 0
@@ -121,8 +121,18 @@ def test_every_switch_reaches_the_request(
             "learning_rate": 0.01,
             "r": 8,
             "lora_alpha": 16.0,
+            "sample_prompts": ["Who?", "Why?"],
         },
     }
+
+
+def test_samples_can_be_switched_off(ready: FakeServer, tunery: CommandLine, data: str) -> None:
+    ended = tunery("train", data, "-m", "tiny-chat", "--no-samples", "--yes", "--detach")
+    assert ended.code == 0
+    assert ready.last(f"POST {JOBS}").json["x_tunery"] == {"sample_prompts": []}
+    ended = tunery("train", data, "-m", "tiny-chat", "--no-samples", "--sample", "Who?")
+    assert ended.code == 2
+    assert "Leave one of them out" in ended.err
 
 
 def test_preferences_are_learnt_with_a_beta(

@@ -30,6 +30,41 @@ def test_a_terminal_shows_a_bar_with_step_loss_speed_and_time_left(
     assert "40% step 2/5  loss 1.200  9,840 tokens/s  0:14 left" in drawn
 
 
+def sampled(number: int, *said: str) -> dict[str, object]:
+    prompts = ["Who are you?", "And\nI?"]
+    samples = [{"prompt": p, "answer": a} for p, a in zip(prompts, said, strict=True)]
+    data = {"step": number, "samples": samples}
+    return event(number, f"Samples at step {number}", data=data)
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_answers_are_shown_where_they_have_changed(
+    server: FakeServer,
+    tunery: CommandLine,
+    monkeypatch: pytest.MonkeyPatch,
+    is_terminal: bool,
+) -> None:
+    screen = Console(file=io.StringIO(), force_terminal=is_terminal, width=120, color_system=None)
+    monkeypatch.setattr("tunery.cli.watch.aside", lambda: screen)
+    server.on(f"GET {JOBS}/{JOB_ID}", job("succeeded"))
+    events = [
+        sampled(1, "", "[bold] " + "two " * 40),
+        sampled(2, "I am Ada.", "[bold] " + "two " * 40),
+    ]
+    sse = Canned(raw=stream(*events), content_type="text/event-stream")
+    server.on(f"GET {JOBS}/{JOB_ID}/events", sse)
+    assert tunery("jobs", "watch", JOB_ID).code == 0
+    assert isinstance(screen.file, io.StringIO)
+    drawn = screen.file.getvalue()
+    for line in (
+        "    Who are you? → (nothing)",
+        "    And I? → [bold] " + "two " * 18 + "…",
+        "    Who are you? → I am Ada.",
+        "    And I? → (as before)",
+    ):
+        assert line in drawn
+
+
 @pytest.mark.parametrize(
     ("subject", "said"),
     [(None, "Talk to it: tunery models chat"), ({"trigger_word": "TOK"}, "Draw with it: POST")],

@@ -78,6 +78,13 @@ class StepData(msgspec.Struct, frozen=True):
     full_valid_loss: float | None = None
 
 
+class TextSample(msgspec.Struct, frozen=True):
+    """What the model said to a prompt."""
+
+    prompt: str
+    answer: str
+
+
 class Event(msgspec.Struct, frozen=True):
     """Something that was said about a job."""
 
@@ -92,6 +99,12 @@ class Event(msgspec.Struct, frozen=True):
     def step(self) -> StepData | None:
         """The figures of a training step; None where the event is words."""
         return read(self.data, StepData) if self.type == "metrics" and self.data else None
+
+    @property
+    def samples(self) -> list[TextSample]:
+        """What the model said to its prompts, where the event tells of that."""
+        said = (self.data or {}).get("samples")
+        return [read(each, TextSample) for each in said] if isinstance(said, list) else []
 
 
 class FileObject(msgspec.Struct, frozen=True):

@@ -47,6 +47,13 @@ Method = Annotated[
 Beta = Annotated[
     float | None, typer.Option(help="With dpo: how firmly to hold to what the job starts from.")
 ]
+Sample = Annotated[
+    list[str] | None,
+    typer.Option(metavar="PROMPT", help="Ask this while the model learns; up to five times."),
+]
+NoSamples = Annotated[
+    bool, typer.Option("--no-samples", help="Ask nothing while the model learns.")
+]
 Engine = Annotated[str | None, typer.Option(help="Who carries the job out.")]
 Metadata = Annotated[
     list[str] | None, typer.Option(metavar="KEY=VALUE", help="A note; may be repeated.")
@@ -70,6 +77,8 @@ def train(
     r: Rank = None,
     lora_alpha: LoraAlpha = None,
     overlong: OverlongOption = None,
+    sample: Sample = None,
+    no_samples: NoSamples = False,
     engine: Engine = None,
     metadata: Metadata = None,
     yes: Yes = False,
@@ -86,13 +95,25 @@ def train(
             next_step="Add --method dpo, or leave --beta out.",
             code=ExitCode.BAD_INPUT,
         )
+    if sample and no_samples:
+        raise Failure(
+            "--sample asks for samples, --no-samples for none.",
+            next_step="Leave one of them out.",
+            code=ExitCode.BAD_INPUT,
+        )
     asked = _given(
         n_epochs=epochs,
         batch_size=batch_size,
         learning_rate_multiplier=learning_rate_multiplier,
         beta=beta,
     )
-    own = _given(engine=engine, overlong=overlong, r=r, lora_alpha=lora_alpha)
+    own = _given(
+        engine=engine,
+        overlong=overlong,
+        r=r,
+        lora_alpha=lora_alpha,
+        sample_prompts=[] if no_samples else sample or None,
+    )
     wanted = _given(
         model=model,
         suffix=suffix,

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 
+from tunery.cli.answers import Answers
 from tunery.cli.client import Client, Json
 from tunery.cli.failure import ExitCode, Failure
 from tunery.cli.follow import follow, get_job
@@ -75,9 +76,12 @@ def require_success(job: Job, *, next_step: str | None = None) -> None:
 
 
 def _list(events: Iterable[Json]) -> None:
+    answers = Answers()
     for raw in events:
         event = read(raw, Event)
         aside().print(f"{moment(event.created_at)}  {escape(_sentence(event))}", soft_wrap=True)
+        for line in answers.lines(event):
+            aside().print(escape(line), soft_wrap=True, highlight=False)
 
 
 def _sentence(event: Event) -> str:
@@ -103,10 +107,14 @@ def _draw(events: Iterable[Json]) -> None:
         TaskProgressColumn(),
         TextColumn("{task.fields[figures]}"),
     )
+    answers = Answers()
     with Progress(*columns, console=aside(), expand=True) as bar:
         task = bar.add_task("waiting", total=None, figures="")
         for raw in events:
-            _advance(bar, task, read(raw, Event))
+            event = read(raw, Event)
+            _advance(bar, task, event)
+            for line in answers.lines(event):
+                bar.console.print(escape(line), highlight=False)
         bar.update(task, description="ended")
 
 
