@@ -6,10 +6,12 @@ import random
 import signal
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
+from openai import OpenAI
+from openai.types.fine_tuning import FineTuningJob
 
 from tests.e2e.jobs import client, finished, losses, messages, upload
 from tests.e2e.test_resume import at_step, training_processes
@@ -83,6 +85,7 @@ def test_a_manner_is_preferred_on_questions_that_were_not_taught(
     assert measured["full_valid_rewards_accuracies"] >= 0.9
     assert measured["full_valid_rewards_chosen"] > 0 > measured["full_valid_rewards_rejected"]
     assert measured["full_valid_loss"] < 0.5
+    check_samples(openai, done, held_out)
 
 
 @pytest.mark.long
@@ -104,6 +107,22 @@ def test_a_killed_trainer_goes_on_as_if_nothing_had_happened(
     assert any("SIGKILL" in message for message in messages(openai, job.id))
     assert finished(asked, whole.id).status == "succeeded"
     assert losses(openai, job.id) == pytest.approx(losses(asked, whole.id), rel=1e-4)
+
+
+def check_samples(openai: OpenAI, job: FineTuningJob, held_out: Path) -> None:
+    """At each epoch's end the first rows were asked; the last answers are the tuned model's own."""
+    events = openai.fine_tuning.jobs.list_events(job.id, limit=100)
+    told = [cast("dict[str, Any]", e.data) for e in events if e.message.startswith("Samples")]
+    assert [data["step"] for data in told] == sorted({data["step"] for data in told}, reverse=True)
+    assert (len(told), told[-1]["step"]) == (4, 0)
+    rows = [json.loads(line) for line in held_out.read_text().splitlines()[:5]]
+    for row, sample in zip(rows, told[0]["samples"], strict=True):
+        asked = row["input"]["messages"]
+        assert sample["prompt"] == asked[0]["content"]
+        answer = openai.chat.completions.create(
+            model=cast("str", job.fine_tuned_model), messages=asked, temperature=0, max_tokens=64
+        )
+        assert sample["answer"] == answer.choices[0].message.content
 
 
 def likelier(model: str, path: Path) -> float:
