@@ -14,7 +14,6 @@ from tunery.trainers.budget import Budget
 from tunery.trainers.failures import NotFinite
 from tunery.trainers.images.examples import Shelf
 from tunery.trainers.images.image_lora import (
-    KEEPING,
     Lesson,
     draws,
     gradient,
@@ -164,7 +163,7 @@ def test_a_step_without_keeping_is_that_of_diffusers_own_recipe(
 
 def test_a_lesson_is_made_of_lines_from_pictures_to_noise(tiny: FluxPipeline) -> None:
     shelf = shelf_of(tiny, known=False)
-    found = lesson(shelf, [2, 4], generator(7, 1))
+    found = lesson(shelf, [2, 4], generator(7, 1), 0.75)
     times = found.times[:, None, None]
     torch.testing.assert_close(found.states - times * found.velocities, shelf.latents[[2, 4]])
     noise = found.states + (1 - times) * found.velocities
@@ -174,28 +173,28 @@ def test_a_lesson_is_made_of_lines_from_pictures_to_noise(tiny: FluxPipeline) ->
 
 
 def test_times_are_logit_normal(tiny: FluxPipeline) -> None:
-    found = lesson(shelf_of(tiny, known=False), [0] * 4000, generator(7, 1))
+    found = lesson(shelf_of(tiny, known=False), [0] * 4000, generator(7, 1), 0.75)
     logits = torch.logit(found.times)
     assert float(logits.mean()) == pytest.approx(0, abs=0.06)
     assert float(logits.std()) == pytest.approx(1, abs=0.04)
 
 
 def test_the_times_of_a_step_are_spread_evenly_over_what_is_likely(tiny: FluxPipeline) -> None:
-    found = lesson(shelf_of(tiny, known=False), [0] * 4, generator(7, 1))
+    found = lesson(shelf_of(tiny, known=False), [0] * 4, generator(7, 1), 0.75)
     quartiles = torch.sigmoid(torch.tensor([-0.67449, 0.0, 0.67449]))
     assert torch.bucketize(found.times.sort().values, quartiles).tolist() == [0, 1, 2, 3]
 
 
 def test_what_is_known_comes_in_the_same_pass_and_counts_as_a_whole(tiny: FluxPipeline) -> None:
     shelf = shelf_of(tiny, known=True)
-    found = lesson(shelf, [2, 4], generator(7, 1))
+    found = lesson(shelf, [2, 4], generator(7, 1), 0.75)
     assert found.n_pictures == 2
     assert len(found) > 2
-    assert float(found.weights[2:].sum()) == pytest.approx(KEEPING)
+    assert float(found.weights[2:].sum()) == pytest.approx(0.75)
     with torch.no_grad():
         kept = losses(found)[2:]
     assert float(kept.max()) < 1e-8
-    alone = lesson(shelf_of(tiny, known=False), [2, 4], generator(7, 1))
+    alone = lesson(shelf_of(tiny, known=False), [2, 4], generator(7, 1), 0.75)
     torch.testing.assert_close(found.states[:2], alone.states)
 
 
@@ -204,7 +203,9 @@ def test_a_lesson_follows_from_its_seed_and_step_alone(tiny: FluxPipeline) -> No
 
     def taught(first_step: int, seed: int = 3) -> list[torch.Tensor]:
         torch.randn(first_step)
-        found = lessons([shelf], batch_size=2, n_steps=6, seed=seed, first_step=first_step)
+        found = lessons(
+            [shelf], batch_size=2, n_steps=6, seed=seed, keeping=0.75, first_step=first_step
+        )
         return [each.states for each in found]
 
     whole = taught(1)
@@ -229,7 +230,7 @@ def test_every_picture_is_learnt_equally_often() -> None:
 def test_micro_batches_do_not_change_the_gradient(rows: int, tiny: FluxPipeline) -> None:
     shelf = shelf_of(tiny, known=True)
     parameters = shaken(AdapterWeights(tiny.transformer, r=4, lora_alpha=4, seed=0))
-    taught = lesson(shelf, [0, 1, 2, 3], generator(1))
+    taught = lesson(shelf, [0, 1, 2, 3], generator(1), 0.75)
     whole, expected = gradients(parameters, taught, 64)
     loss, found = gradients(parameters, taught, rows)
     assert loss == pytest.approx(whole, rel=1e-5)
@@ -240,7 +241,7 @@ def test_micro_batches_do_not_change_the_gradient(rows: int, tiny: FluxPipeline)
 def test_computing_activations_twice_does_not_change_the_gradient(tiny: FluxPipeline) -> None:
     shelf = shelf_of(tiny, known=True)
     parameters = shaken(AdapterWeights(tiny.transformer, r=4, lora_alpha=4, seed=0))
-    taught = lesson(shelf, [0, 1, 2, 3], generator(1))
+    taught = lesson(shelf, [0, 1, 2, 3], generator(1), 0.75)
     _, expected = gradients(parameters, taught, 64)
     tiny.transformer.enable_gradient_checkpointing()
     _, found = gradients(parameters, taught, 64)
@@ -253,7 +254,7 @@ def test_running_out_of_memory_halves_the_micro_batch_and_changes_nothing_else(
 ) -> None:
     shelf = shelf_of(tiny, known=False)
     parameters = shaken(AdapterWeights(tiny.transformer, r=4, lora_alpha=4, seed=0))
-    taught = lesson(shelf, [0, 1, 2, 3], generator(1))
+    taught = lesson(shelf, [0, 1, 2, 3], generator(1), 0.75)
     _, expected = gradients(parameters, taught, 64)
     velocity = Flow.velocity
 
@@ -281,7 +282,7 @@ def test_a_gradient_that_is_not_a_number_leaves_the_weights_alone(tiny: FluxPipe
     steps = learn(
         parameters,
         torch.optim.AdamW(parameters),
-        [lesson(shelf, [0, 1], generator(1))],
+        [lesson(shelf, [0, 1], generator(1), 0.75)],
         lambda step: 1e-3,
         Budget(64),
         first_step=12,

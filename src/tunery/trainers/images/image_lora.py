@@ -12,13 +12,14 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
 import torch
 from torch import Tensor, nn
 
+from tunery.core.method import FinetuneType
 from tunery.core.progress import Note
 from tunery.modeling.flow import Flow, Prompts, generator, joined
 from tunery.trainers import memory
@@ -31,8 +32,11 @@ _log = logging.getLogger(__name__)
 
 UNGUIDED = 1.0
 """What a guidance-distilled model is told while it learns a picture: no guidance."""
-KEEPING = 0.75
-"""How much what is known counts, beside 1 for what is learnt."""
+KEEPING: Mapping[FinetuneType, float] = {"full": 0.75, "lora": 1.5}
+"""How much what is known counts, beside 1 for what is learnt.
+
+An adapter learns tiny-image's new shapes more easily than all weights do, and lets go of more.
+"""
 MAX_GRAD_NORM = 1.0
 
 
@@ -102,18 +106,27 @@ def learn(
 
 
 def lessons(
-    shelves: Sequence[Shelf], *, batch_size: int, n_steps: int, seed: int, first_step: int = 1
+    shelves: Sequence[Shelf],
+    *,
+    batch_size: int,
+    n_steps: int,
+    seed: int,
+    keeping: float,
+    first_step: int = 1,
 ) -> Iterator[Lesson]:
-    """The lessons from `first_step` on; each follows from its step and the seed alone."""
+    """The lessons from `first_step` on; each follows from its step and the seed alone.
+
+    `keeping` is how much what is known counts.
+    """
     for step, (place, rows) in enumerate(
         draws([len(shelf) for shelf in shelves], batch_size=batch_size, n_steps=n_steps, seed=seed),
         start=1,
     ):
         if step >= first_step:
-            yield lesson(shelves[place], rows, generator(seed, step))
+            yield lesson(shelves[place], rows, generator(seed, step), keeping)
 
 
-def lesson(shelf: Shelf, rows: Sequence[int], random: torch.Generator) -> Lesson:
+def lesson(shelf: Shelf, rows: Sequence[int], random: torch.Generator, keeping: float) -> Lesson:
     """Pictures `rows` of a shelf at times by chance, and half as many states of what is known.
 
     More of these held the known shapes of tiny-image no better, and cost a sixth more time.
@@ -121,7 +134,7 @@ def lesson(shelf: Shelf, rows: Sequence[int], random: torch.Generator) -> Lesson
     new = _of_pictures(shelf, torch.tensor(rows), random)
     if shelf.known is None:
         return new
-    return _together(new, _of_known(shelf, math.ceil(len(rows) / 2), random))
+    return _together(new, _of_known(shelf, math.ceil(len(rows) / 2), random, keeping))
 
 
 def draws(
@@ -216,7 +229,7 @@ def _logit_normal(n: int, random: torch.Generator) -> Tensor:
     return torch.sigmoid(torch.special.ndtri((parts / n).clamp(1e-6, 1 - 1e-6)))
 
 
-def _of_known(shelf: Shelf, n: int, random: torch.Generator) -> Lesson:
+def _of_known(shelf: Shelf, n: int, random: torch.Generator, keeping: float) -> Lesson:
     flow, known = shelf.flow, shelf.known
     assert known is not None
     prompts = torch.randint(len(known.prompts), (n,), generator=random)
@@ -228,7 +241,7 @@ def _of_known(shelf: Shelf, n: int, random: torch.Generator) -> Lesson:
         prompts=known.prompts[prompts],
         guidance=torch.full((n,), GUIDANCE, device=flow.device),
         velocities=known.velocities[prompts, steps],
-        weights=torch.full((n,), KEEPING / n, device=flow.device),
+        weights=torch.full((n,), keeping / n, device=flow.device),
         n_pictures=0,
     )
 

@@ -22,7 +22,7 @@ from tunery.trainers.images.captions import Describe, captions
 from tunery.trainers.images.checkpoints import Position
 from tunery.trainers.images.describing import describer
 from tunery.trainers.images.examples import Encoded, Shelf, encoded, shelved
-from tunery.trainers.images.image_lora import Lesson, lessons
+from tunery.trainers.images.image_lora import KEEPING, Lesson, lessons
 from tunery.trainers.images.pictures import Picture, read_pictures
 from tunery.trainers.images.samples import MOST_PROMPTS, Sampler
 from tunery.trainers.images.weights import AdapterWeights, FullWeights, Weights
@@ -75,6 +75,7 @@ class Training:
             batch_size=self.position.batch_size,
             n_steps=self.position.total_steps,
             seed=self.position.seed,
+            keeping=KEEPING[self.subject.finetune_type],
             first_step=self.position.step + 1,
         )
 
