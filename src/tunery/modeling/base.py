@@ -181,6 +181,7 @@ class Base:
         return None if free is None else rows_that_fit(free, self._kept_per_row)
 
     @cached_property
+    @torch.enable_grad()
     def _kept_per_row(self) -> float:
         """Bytes, without dropout, by a trial at the first use."""
         rows = torch.arange(_MEASURED_ROWS + 1) % self.model.config.get_text_config().vocab_size
