@@ -1,0 +1,43 @@
+"""OpenAI's `model` may be a tuned model or a checkpoint of one: the job goes on from there."""
+
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from tests.dialects.openai.test_fine_tuning import create, dpo, refused
+from tests.dialects.world import World
+from tunery.core.files import Format
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "adapter"), [("", "runs/j/1/adapter"), (":ckpt-step-3", "runs/c/3")]
+)
+@pytest.mark.parametrize(
+    ("method", "format_"),
+    [({}, Format.CHAT), (dpo(), Format.PREFERENCE)],
+    ids=["supervised", "dpo"],
+)
+def test_a_job_goes_on_from_a_tuned_model_or_a_checkpoint(
+    checkpoint: str,
+    adapter: str,
+    method: dict[str, Any],
+    format_: Format,
+    http: TestClient,
+    world: World,
+) -> None:
+    model = world.finish(create(http, world)["id"]) + checkpoint
+    job = create(http, world, model=model, training_file=world.file(format=format_), **method)
+    assert job["model"] == "tiny-chat"
+    kept = world.store.job("ours", job["id"])
+    assert (kept.base_model, kept.requested_model) == ("tiny-chat", model)
+    assert kept.initial_adapter == adapter
+
+
+@pytest.mark.parametrize("end", [":ckpt-step-7", ":ckpt-step-0", "x"])
+def test_what_was_never_saved_cannot_be_gone_on_from(
+    end: str, http: TestClient, world: World
+) -> None:
+    model = world.finish(create(http, world)["id"]) + end
+    error = refused(http, world, model=model)
+    assert (error["param"], error["code"]) == ("model", "model_not_found")
