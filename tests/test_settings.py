@@ -84,3 +84,13 @@ def test_an_empty_variable_serves_no_sqlite_files(
     monkeypatch.setenv("TUNERY_SQLITE_FOLDER", "")
 
     assert Settings(home=tmp_path).sqlite_folder is None
+
+
+def test_models_in_four_bits_are_listed_with_commas_in_a_variable_and_as_a_list_in_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tunery.toml").write_text('quantize = ["Qwen/Qwen3-8B"]\n')
+    assert Settings(home=tmp_path).quantize == ["Qwen/Qwen3-8B"]
+
+    monkeypatch.setenv("TUNERY_QUANTIZE", "Qwen/Qwen3-4B, house-model")
+    assert Settings(home=tmp_path).quantize == ["Qwen/Qwen3-4B", "house-model"]
