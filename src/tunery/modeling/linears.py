@@ -255,7 +255,7 @@ class _Product(Function):
             rows, r = slice(span.first, span.end), span.adapter.config.r
             keep = None
             if ctx.needs_input_grad[1]:  # learning, not evaluating
-                keep = span.adapter.dropout_mask(span.end - span.first, family.n_inputs)
+                keep = span.dropout_mask(family.n_inputs)
             source = x[rows] if keep is None else x[rows] * keep
             low = (source @ part.down.T).mul_(span.adapter.scale)
             for i, at in enumerate(part.at):

@@ -169,11 +169,32 @@ def micro_batches(
 
 @dataclass(frozen=True)
 class Span:
-    """Rows `first` to `end` belong to `adapter`."""
+    """Rows `first` to `end` belong to `adapter`.
+
+    Attributes:
+        lengths: in a grid, of each of its lines without the padding; None in a stream.
+    """
 
     adapter: Adapter | None
     first: int
     end: int
+    lengths: tuple[int, ...] | None = None
+
+    def dropout_mask(self, n_inputs: int) -> Tensor | None:
+        """`(end - first, n_inputs)`: the adapter's next draw; None where nothing is dropped.
+
+        How far others make it pad its lines changes no draw: it would not be as alone.
+        """
+        if self.adapter is None:
+            return None
+        if self.lengths is None:
+            return self.adapter.dropout_mask(self.end - self.first, n_inputs)
+        n_lines, longest = len(self.lengths), max(self.lengths)
+        drawn = self.adapter.dropout_mask(n_lines * longest, n_inputs)
+        if drawn is None:
+            return None
+        width = (self.end - self.first) // n_lines
+        return F.pad(drawn.view(n_lines, longest, -1), (0, 0, 0, width - longest)).flatten(0, 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -457,14 +478,15 @@ def _lay_out(
     """Each segment's first row, and each adapter's span, filled up to a multiple of `grain`."""
     starts: list[int] = []
     spans: list[Span] = []
-    row = first = 0
+    row = first = begun = 0
     for i, segment in enumerate(segments):
         starts.append(row)
         row += width or segment.n_rows
         if i + 1 == len(segments) or segments[i + 1].adapter is not segment.adapter:
             row = first + _up(row - first, grain)
-            spans.append(Span(segment.adapter, first, row))
-            first = row
+            lengths = tuple(each.n_rows for each in segments[begun : i + 1])
+            spans.append(Span(segment.adapter, first, row, lengths if width else None))
+            first, begun = row, i + 1
     return starts, spans
 
 
