@@ -1,6 +1,7 @@
 """Tiny random models of many architectures, and the tokens to try them with."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -9,7 +10,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from tunery.modeling.adapter import Adapter
-from tunery.modeling.stream import Segment
+from tunery.modeling.base import Base
+from tunery.modeling.stream import Segment, Stream
 
 VOCABULARY = 96
 
@@ -120,3 +122,25 @@ def fill(adapter: Adapter, *, seed: int = 0) -> Adapter:
             weight.copy_(torch.randn(weight.shape, generator=source) * 0.05)
     adapter.refresh()
     return adapter
+
+
+def shares(stream: Stream, step: Sequence[Segment] = ()) -> Tensor:
+    """`(R,)` weights by which the loss of each adapter is a mean over its taught tokens.
+
+    Those of a whole `step`, of which `stream` may be a part.
+    """
+    sequences = [line.segment for item in stream.segments for line in item.lines]
+    n_taught: Counter[Adapter | None] = Counter()
+    for sequence in step or sequences:
+        n_taught[sequence.adapter] += sequence.n_taught
+    weights = [
+        torch.full((sequence.n_taught,), 1 / n_taught[sequence.adapter]) for sequence in sequences
+    ]
+    return torch.cat(weights).to(stream.device)
+
+
+def learn(base: Base, stream: Stream, step: Sequence[Segment] = ()) -> list[Tensor]:
+    """Add to the gradient of each adapter's mean loss; what each sequence's tokens have cost."""
+    nats = base.losses(stream).nats
+    (nats * shares(stream, step)).sum().backward()
+    return list(nats.detach().split(stream.counts.tolist()))

@@ -9,11 +9,11 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 from transformers import PreTrainedModel
 
-from tests.modeling.models import ARCHITECTURES, GRIDS, fill, segments, tiny_model, tokens
+from tests.modeling.models import ARCHITECTURES, GRIDS, fill, learn, segments, tiny_model, tokens
 from tunery.core.lora import LoraConfig
 from tunery.modeling.adapter import Adapter
 from tunery.modeling.base import Base
-from tunery.modeling.stream import Segment, shared
+from tunery.modeling.stream import Segment
 
 
 def eager_nats(model: PreTrainedModel, ids: Tensor) -> Tensor:
@@ -47,7 +47,7 @@ def test_gradients_are_those_of_the_untouched_model(name: str) -> None:
     for own_passes in (True, False):
         base = Base(tiny_model(name), own_passes=own_passes)
         adapter = fill(Adapter(base.places, config, seed=3))
-        base.step(base.stream(shared(segments(rows, adapter, learn=lambda i: i > 2))))
+        learn(base, base.stream(segments(rows, adapter, learn=lambda i: i > 2)))
         gradients.append(adapter.grad.clone())
 
     base = Base(tiny_model(name), own_passes=False)
@@ -96,18 +96,17 @@ def test_long_rows_agree_too() -> None:
 def test_only_taught_tokens_are_scored_and_right_ones_counted() -> None:
     model = tiny_model("llama")
     [ids] = tokens(12)
-    learn = torch.tensor([i in (3, 4, 8) for i in range(12)])
+    taught = torch.tensor([i in (3, 4, 8) for i in range(12)])
     with torch.no_grad():
         logits = model(input_ids=ids[None]).logits[0]
     nats = F.cross_entropy(logits[:-1], ids[1:], reduction="none")[[2, 3, 7]]
     right = int((logits[:-1].argmax(-1) == ids[1:])[[2, 3, 7]].sum())
 
     base = Base(model)
-    [score] = base.evaluate(base.stream([Segment(ids=ids, learn=learn)]))
+    found = base.losses(base.stream([Segment(ids=ids, learn=taught)]))
 
-    assert score.taught == 3
-    assert score.correct == right
-    assert math.isclose(score.nats, float(nats.sum()), rel_tol=1e-5)
+    assert int(found.correct.sum()) == right
+    torch.testing.assert_close(found.nats, nats, atol=1e-5, rtol=1e-5)
 
 
 def test_what_follows_the_last_taught_token_is_not_computed() -> None:
@@ -123,8 +122,7 @@ def test_a_bf16_base_agrees_to_its_rounding() -> None:
     for dtype in (torch.float32, torch.bfloat16):
         base = Base(tiny_model("llama", dtype=dtype))
         adapter = fill(Adapter(base.places, LoraConfig(r=2)))
-        scores = base.step(base.stream(shared(segments(rows, adapter))))
-        nats.append(sum(s.nats for s in scores) / sum(s.taught for s in scores))
+        nats.append(float(torch.cat(learn(base, base.stream(segments(rows, adapter)))).mean()))
         assert torch.isfinite(adapter.grad).all()
     assert base.layout.packed
     assert base.layout.grain == 64
@@ -138,6 +136,5 @@ def test_cuda_agrees_with_the_cpu() -> None:
     for device in ("cpu", "cuda"):
         base = Base(tiny_model("llama").to(device))
         adapter = fill(Adapter(base.places, LoraConfig(r=2)))
-        scores = base.step(base.stream(shared(segments(rows, adapter))))
-        nats.append(torch.tensor([s.nats for s in scores]))
+        nats.append(torch.cat(learn(base, base.stream(segments(rows, adapter)))).cpu())
     torch.testing.assert_close(nats[0], nats[1], atol=1e-2, rtol=1e-3)

@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.modeling.models import fill, segments, tiny_model, tokens
+from tests.modeling.models import fill, segments, shares, tiny_model, tokens
 from tunery.core.lora import LoraConfig
 from tunery.modeling.adapter import Adapter
 from tunery.modeling.base import Base
 from tunery.modeling.checkpointing import fits, kept_bytes, rows_that_fit
-from tunery.modeling.stream import Fork, Segment, Stream, shared
+from tunery.modeling.stream import Fork, Segment, Stream
 from tunery.trainers.preparation import rows_at_a_time
 
 GIB = 2**30
@@ -27,14 +27,14 @@ def joint(base: Base, adapters: list[Adapter], *lengths: int) -> Stream:
     batch: list[Segment] = []
     for i, adapter in enumerate(adapters):
         batch += segments(tokens(*lengths, seed=i), adapter, learn=lambda i: i > 2)
-    return base.stream(shared(batch))
+    return base.stream(batch)
 
 
 def step(base: Base, stream: Stream, adapters: list[Adapter]) -> tuple[Tensor, list[Tensor]]:
     for adapter in adapters:
         adapter.grad.zero_()
     losses = base.losses(stream)
-    (losses.nats * stream.share).sum().backward()
+    (losses.nats * shares(stream)).sum().backward()
     return losses.nats.detach(), [adapter.grad.clone() for adapter in adapters]
 
 
@@ -70,7 +70,7 @@ def test_forks_and_long_rows_are_computed_again_the_same(length: int) -> None:
     [adapter] = two_jobs(base)[:1]
     prompt, *answers = tokens(length, 6, 9)
     rows = [torch.cat((prompt, answer)) for answer in answers]
-    first, second = shared(segments(rows, adapter, learn=lambda i: i >= length))
+    first, second = segments(rows, adapter, learn=lambda i: i >= length)
     stream = base.stream([Fork(first=first, second=second)])
     gradients = []
     for base.recompute in (False, True):
@@ -90,8 +90,9 @@ def test_the_next_pass_may_be_another_before_the_backward_of_one() -> None:
         adapter.dropout.set_state(state)
     base.recompute = True
     losses = base.losses(stream)
-    base.evaluate(joint(base, adapters, 30))
-    (losses.nats * stream.share).sum().backward()
+    with torch.no_grad():
+        base.losses(joint(base, adapters, 30))
+    (losses.nats * shares(stream)).sum().backward()
 
     for adapter, gradient in zip(adapters, gradients, strict=True):
         assert torch.equal(adapter.grad, gradient)
@@ -204,7 +205,8 @@ def test_on_a_cpu_nothing_is_computed_twice_unasked() -> None:
     base.recompute = True
     step(base, stream, [adapter])
     assert len(calls) == 3
-    base.evaluate(stream)
+    with torch.no_grad():
+        base.losses(stream)
     assert len(calls) == 4
 
 

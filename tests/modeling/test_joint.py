@@ -5,12 +5,12 @@ import math
 import pytest
 import torch
 
-from tests.modeling.models import fill, segments, tiny_model, tokens
+from tests.modeling.models import fill, learn, segments, tiny_model, tokens
 from tunery.core.lora import LoraConfig
 from tunery.modeling.adapter import Adapter
 from tunery.modeling.base import Base
 from tunery.modeling.optimizer import AdamW, NonFiniteGradient
-from tunery.modeling.stream import Segment, micro_batches, shared
+from tunery.modeling.stream import Segment, micro_batches
 
 CONFIGS = (
     LoraConfig(r=4, lora_alpha=8),
@@ -41,11 +41,11 @@ def train(base: Base, jobs: list[int], n_steps: int) -> dict[int, tuple[Adapter,
         batch: list[Segment] = []
         for job in jobs:
             batch += segments(rows_of(job, step), adapters[job], learn=lambda i: i > 2)
-        stream = base.stream(shared(batch))
-        scores = list(zip(stream.segments, base.step(stream), strict=True))
+        stream = base.stream(batch)
+        nats = list(zip(stream.segments, learn(base, stream), strict=True))
         for job in jobs:
-            own = [score for segment, score in scores if segment.adapter is adapters[job]]
-            losses[job].append(sum(s.nats for s in own) / sum(s.taught for s in own))
+            own = [part for segment, part in nats if segment.adapter is adapters[job]]
+            losses[job].append(float(torch.cat(own).mean()))
             optimizers[job].step(RATES[job])
     return {job: (adapters[job], losses[job]) for job in jobs}
 
@@ -66,7 +66,7 @@ def test_joint_equals_alone(name: str) -> None:
 def test_an_adapter_that_is_not_a_number_touches_nobody_else(name: str) -> None:
     base = Base(tiny_model(name))
     good = fill(Adapter(base.places, LoraConfig(r=2), seed=1))
-    base.step(base.stream(shared(segments(tokens(8, 9), good))))
+    learn(base, base.stream(segments(tokens(8, 9), good)))
     alone = good.grad.clone()
     good.grad.zero_()
 
@@ -75,11 +75,9 @@ def test_an_adapter_that_is_not_a_number_touches_nobody_else(name: str) -> None:
     bad.refresh()
     batch = segments(tokens(9, 8, 10, seed=5), bad)[:2]
     batch += segments(tokens(8, 9), good) + segments(tokens(9, seed=6), bad)
-    stream = base.stream(shared(batch))
-    scores = base.step(stream)
-
-    for segment, score in zip(stream.segments, scores, strict=True):
-        assert math.isfinite(score.nats) == (segment.adapter is good)
+    stream = base.stream(batch)
+    for segment, nats in zip(stream.segments, learn(base, stream), strict=True):
+        assert bool(nats.isfinite().all()) == (segment.adapter is good)
     torch.testing.assert_close(good.grad, alone, atol=1e-6, rtol=1e-4)
     before = bad.master.clone()
     with pytest.raises(NonFiniteGradient):
@@ -95,10 +93,10 @@ def test_micro_batches_do_not_change_the_gradient(name: str, max_rows: int) -> N
     gradients = []
     for limit in (max_rows, 10_000):
         adapter = fill(Adapter(base.places, LoraConfig(r=2)))
-        step = shared(segments(rows, adapter, learn=lambda i: i % 3 == 1))
+        step = segments(rows, adapter, learn=lambda i: i % 3 == 1)
         cut = list(micro_batches(step, max_rows=limit, grid=not base.layout.packed))
         for batch in cut:
-            base.step(base.stream(batch))
+            learn(base, base.stream(batch), step)
         gradients.append(adapter.grad)
     assert len(cut) == 1
     torch.testing.assert_close(gradients[0], gradients[1], atol=1e-5, rtol=1e-4)
@@ -113,20 +111,14 @@ def test_micro_batches_come_longest_first_and_keep_to_their_rows() -> None:
     assert [[s.n_rows for s in batch] for batch in padded] == [[39], [30], [11, 8, 7], [4]]
 
 
-def test_segments_that_teach_nothing_are_left_out() -> None:
-    [first, second] = segments(tokens(5, 6))
-    silent = Segment(ids=second.ids, learn=torch.zeros(6, dtype=torch.bool))
-    assert [s.ids for s in shared([first, silent])] == [first.ids]
-
-
 def test_dropout_is_drawn_again_the_same_from_its_state_and_not_when_evaluating() -> None:
     base = Base(tiny_model("llama"))
     adapter = fill(Adapter(base.places, LoraConfig(r=2, lora_dropout=0.3), seed=4))
-    stream = base.stream(shared(segments(tokens(12, 20), adapter)))
+    stream = base.stream(segments(tokens(12, 20), adapter))
 
     def gradient() -> torch.Tensor:
         adapter.grad.zero_()
-        base.step(stream)
+        learn(base, stream)
         return adapter.grad.clone()
 
     state = adapter.dropout.get_state()
@@ -137,8 +129,8 @@ def test_dropout_is_drawn_again_the_same_from_its_state_and_not_when_evaluating(
     assert not torch.equal(first, second)
     assert torch.equal(first, again)
     before = adapter.dropout.get_state()
-    evaluated = [base.evaluate(stream) for _ in range(2)]
-    assert evaluated[0] == evaluated[1]
+    with torch.no_grad():
+        assert torch.equal(base.losses(stream).nats, base.losses(stream).nats)
     assert torch.equal(before, adapter.dropout.get_state())
 
 
@@ -146,11 +138,11 @@ def test_dropout_leaves_the_mean_gradient_where_it_is() -> None:
     base = Base(tiny_model("llama"))
     rows = tokens(12)
     plain = Adapter(base.places, LoraConfig(r=2), seed=4)
-    base.step(base.stream(shared(segments(rows, plain))))
+    learn(base, base.stream(segments(rows, plain)))
     dropped = Adapter(base.places, LoraConfig(r=2, lora_dropout=0.2), seed=4)
-    stream = base.stream(shared(segments(rows, dropped)))
+    stream = base.stream(segments(rows, dropped))
     for _ in range(300):
-        base.step(stream)
+        learn(base, stream)
     # B is zero, so the loss does not depend on A and the gradient of B is linear in the mask.
     error = (dropped.grad / 300 - plain.grad).norm() / plain.grad.norm()
     assert error < 0.1

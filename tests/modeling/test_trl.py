@@ -10,14 +10,14 @@ from peft import PeftModel
 from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
-from tests.modeling.models import tiny_model
+from tests.modeling.models import learn, tiny_model
 from tests.modeling.templates import CHATML_MARKED, tokenizer
 from tunery.core.lora import LoraConfig
 from tunery.modeling.adapter import Adapter, save_adapter
 from tunery.modeling.base import Base
 from tunery.modeling.chat import Chat
 from tunery.modeling.optimizer import AdamW
-from tunery.modeling.stream import Segment, shared
+from tunery.modeling.stream import Segment
 
 N_STEPS, BATCH, RATE = 20, 4, 5e-3
 VOCABULARY = 448
@@ -77,8 +77,7 @@ def our_losses(folder: Path) -> list[float]:
             Segment(ids=torch.tensor(e.ids), learn=torch.tensor(e.learn), adapter=adapter)
             for e in batch
         ]
-        scores = base.step(base.stream(shared(segments)))
-        losses.append(sum(s.nats for s in scores) / sum(s.taught for s in scores))
+        losses.append(float(torch.cat(learn(base, base.stream(segments))).mean()))
         optimizer.step(RATE)
     return losses
 

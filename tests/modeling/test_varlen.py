@@ -15,7 +15,7 @@ from tunery.modeling import attention, varlen
 from tunery.modeling.adapter import Adapter
 from tunery.modeling.attention import Manner, fused
 from tunery.modeling.base import Base
-from tunery.modeling.stream import Fork, Segment, Stream, shared
+from tunery.modeling.stream import Fork, Segment, Stream
 from tunery.modeling.varlen import agrees_with_plain, by_kernel
 
 CUDA = torch.device("cuda")
@@ -88,7 +88,7 @@ def forks(adapter: Adapter | None = None) -> list[Fork]:
         rows = [torch.cat((prompt[:n_shared], answer)) for answer in answers]
         if not second:
             rows[1] = rows[0][: n_shared + 3]
-        chosen, rejected = shared(segments(rows, adapter))
+        chosen, rejected = segments(rows, adapter)
         found.append(Fork(first=chosen, second=rejected))
     return found
 
@@ -133,7 +133,7 @@ def test_a_whole_model_learns_the_same_by_it(monkeypatch: pytest.MonkeyPatch) ->
         adapter = fill(Adapter(base.places, LoraConfig(r=2)))
         batch: list[Fork | Segment] = [
             *forks(adapter),
-            *shared(segments(tokens(30, 9, 4), adapter)),
+            *segments(tokens(30, 9, 4), adapter),
         ]
         losses = base.losses(base.stream(batch))
         losses.nats.sum().backward()

@@ -73,15 +73,6 @@ class Losses:
     correct: Tensor
 
 
-@dataclass(frozen=True, kw_only=True)
-class Score:
-    """One segment's taught tokens: their nats, how many were right, and how many there are."""
-
-    nats: float
-    correct: int
-    taught: int
-
-
 class Base:
     """A frozen causal language model, its linears ready to carry adapters.
 
@@ -194,18 +185,6 @@ class Base:
         nats = self.losses(stream).nats
         # One sequence's rows stand together. Unlike a scattered sum, this one repeats to the bit.
         return -torch.segment_reduce(nats, "sum", lengths=stream.counts)
-
-    def step(self, stream: Stream) -> list[Score]:
-        """Forward and backward for every adapter in the stream; scores as `stream.segments`."""
-        losses = self.losses(stream)
-        if losses.nats.requires_grad:
-            (losses.nats * stream.share).sum().backward()
-        return scores(stream, losses)
-
-    @torch.no_grad()
-    def evaluate(self, stream: Stream) -> list[Score]:
-        """Forward alone, without dropout; scores as `stream.segments`."""
-        return scores(stream, self.losses(stream))
 
     def _losses(self, stream: Stream, layout: Layout) -> Losses:
         if layout.plain_head and self.head is not None:
@@ -348,14 +327,3 @@ class Base:
 def whole_segment(ids: Tensor) -> Segment:
     """A segment of `ids` without an adapter, every token taught that can be."""
     return Segment(ids=ids, learn=torch.ones(len(ids), dtype=torch.bool))
-
-
-def scores(stream: Stream, losses: Losses) -> list[Score]:
-    """What each of `stream.segments` got, in one transfer from the device."""
-    nats = losses.nats.detach().double()
-    columns = torch.stack((nats, losses.correct.double(), torch.ones_like(nats)))
-    sums = columns.new_zeros(3, len(stream.counts)).index_add_(1, stream.owner, columns)
-    return [
-        Score(nats=nats, correct=int(correct), taught=int(taught))
-        for nats, correct, taught in sums.T.tolist()
-    ]

@@ -7,7 +7,7 @@ longest one, `Q` rows of those that ask, `R` taught rows.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -30,14 +30,11 @@ class Segment:
         ids: `(n,)` token ids.
         learn: `(n,)` whether a token is taught. The first never is: nothing stands before it.
         adapter: the adapter that learns; `None` is the base as it is.
-        share: what a taught token weighs in the loss. One over the taught tokens of the whole
-            optimizer step makes the loss a mean that micro-batches do not change.
     """
 
     ids: Tensor
     learn: Tensor
     adapter: Adapter | None = None
-    share: float = 1.0
 
     @cached_property
     def n_rows(self) -> int:
@@ -118,21 +115,6 @@ class Line:
     segment: Segment
     rows: Tensor
     n_repeated: int
-
-
-def shared(segments: Sequence[Segment]) -> list[Segment]:
-    """`segments` of one optimizer step, each token's share set so that an adapter's loss is a mean.
-
-    A segment that teaches nothing is left out.
-    """
-    n_taught: dict[Adapter | None, int] = {}
-    for segment in segments:
-        n_taught[segment.adapter] = n_taught.get(segment.adapter, 0) + segment.n_taught
-    return [
-        replace(segment, share=1 / n_taught[segment.adapter])
-        for segment in segments
-        if segment.n_taught
-    ]
 
 
 class Sized(Protocol):
@@ -269,9 +251,7 @@ class Stream:
         positions: like `ids`; each segment counts from 0.
         taught: `(R,)` rows whose next token is taught.
         target: `(R,)` that next token.
-        owner: `(R,)` the sequence it belongs to.
         counts: `(S,)` how many of these rows each sequence has; a fork has two sequences.
-        share: `(R,)` what it weighs in the loss.
     """
 
     def __init__(
@@ -304,7 +284,7 @@ class Stream:
     def _fill(self, n_lines: int) -> None:
         """Write token ids, positions and targets, on the CPU, and move them over once."""
         ids, positions = torch.zeros(2, self.size, dtype=torch.long)
-        taught, target, share = [], [], []
+        taught, target = [], []
         self._lines: list[Line] = []
         for segment, start in zip(self.segments, self.starts, strict=True):
             for line in segment.lines:
@@ -313,16 +293,11 @@ class Stream:
                 positions[rows] = torch.arange(source.n_rows)
                 taught.append(rows[source.taught])
                 target.append(source.ids[1:][source.taught].long())
-                share.append(torch.full(source.taught.shape, source.share))
                 self._lines.append(Line(source, rows, line.n_repeated))
         self.ids = ids.view(n_lines, -1).to(self.device)
         self.positions = positions.view(n_lines, -1).to(self.device)
-        self.counts = torch.tensor([len(rows) for rows in taught])
-        owner = torch.arange(len(taught)).repeat_interleave(self.counts)
-        self.counts, self.owner = self.counts.to(self.device), owner.to(self.device)
-        self.taught, self.target, self.share = (
-            torch.cat(parts).to(self.device) for parts in (taught, target, share)
-        )
+        self.counts = torch.tensor([len(rows) for rows in taught]).to(self.device)
+        self.taught, self.target = (torch.cat(parts).to(self.device) for parts in (taught, target))
 
     @cached_property
     def groups(self) -> list[Group]:
