@@ -159,3 +159,33 @@ def test_each_is_as_alone_where_memory_is_short(
         said = together(base, plain, max_rows=2048)
     for request in plain:
         is_as_alone(request, said[request.folder])
+
+
+def test_a_pass_takes_as_many_as_before_once_one_of_them_has_left(
+    folder: Path, requests: list[RunRequest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory was short beside one; then there is room for all others in a pass again."""
+    base = Base(load_model(str(folder)).model)
+    plain = [msgspec.structs.replace(request, validation_file=None) for request in requests[:2]]
+    large = msgspec.structs.replace(plain[0], folder="runs/large/1", r=64)
+    company: Company[AnyProgress] = Company(base, Budget(2048))
+    shared: list[int] = []
+    losses = Base.losses
+
+    def short(self: Base, stream: Stream) -> Losses:
+        ranks = [span.adapter.config.r for span in stream.spans if span.adapter is not None]
+        if 64 in ranks and len(ranks) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        shared.append(len(ranks))
+        return losses(self, stream)
+
+    monkeypatch.setattr(Base, "losses", short)
+    for request in (large, *plain):
+        company.join(request.folder, told(carry_out(request, base, Event())))
+    for _ in range(14):
+        list(company.round())
+    assert max(shared) == 1
+    company.leave(large.folder)
+    while len(company):
+        list(company.round())
+    assert max(shared) == 2

@@ -54,7 +54,7 @@ class Company(Generic[Value]):
     def __init__(self, base: Base, budget: Budget) -> None:
         """Nobody is there yet. `budget` is that of a pass of several jobs."""
         self._base = base
-        self._budget = budget
+        self._budget, self._most_rows = budget, budget.max_rows
         self._members: dict[str, _Member[Value]] = {}
 
     def __len__(self) -> int:
@@ -68,9 +68,14 @@ class Company(Generic[Value]):
 
     def leave(self, name: str) -> None:
         """Drop a job where it stands, if it is still there."""
-        member = self._members.pop(name, None)
-        if member is not None:
-            member.job.close()
+        if name in self._members:
+            self._members[name].job.close()
+            self._part(name)
+
+    def _part(self, name: str) -> None:
+        """Know a job no more. What it gives back may be what a pass of several lacked."""
+        if self._members.pop(name, None) is not None:
+            self._budget.max_rows = self._most_rows
 
     def round(self) -> Iterator[tuple[str, Value | Note]]:
         """One pass for those whose turn it is; what they and newcomers then report, by name."""
@@ -173,9 +178,9 @@ class Company(Generic[Value]):
                 yield member.name, value
                 value = next(member.job)
         except StopIteration:
-            self._members.pop(member.name, None)
+            self._part(member.name)
         except Exception:
-            self._members.pop(member.name, None)
+            self._part(member.name)
             raise
         else:
             member.turn = value if isinstance(value, Alone) else Turn(value, self._base)
