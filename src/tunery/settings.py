@@ -16,6 +16,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from tunery.core.models import Precision
+
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -80,6 +82,9 @@ class Settings(BaseSettings):
 
     quantize: Annotated[list[str], NoDecode, BeforeValidator(_listed)] = Field(default_factory=list)
     """Text models that are kept in four bits, for training (QLoRA) and answering, by commas."""
+
+    precision: Precision | None = None
+    """What text models are trained in, `fp32` or `bf16`; unset: bf16 on a GPU, fp32 on a CPU."""
 
     accounts: dict[str, Account] = Field(default_factory=dict)
     """Names by which requests choose a service: `[accounts.openai-main]` with `kind = "local"`."""

@@ -116,10 +116,9 @@ def test_jobs_on_one_base_share_a_process_and_each_hears_of_itself(pool: Trainer
     assert list(two) == []
 
 
-def test_a_base_that_is_kept_otherwise_is_another_base(pool: Trainers) -> None:
-    packed = [
-        msgspec.structs.replace(attempt(name, "wait"), quantization="nf4") for name in ("a", "b")
-    ]
+@pytest.mark.parametrize("form", [{"quantization": "nf4"}, {"precision": "bf16"}])
+def test_a_base_in_another_form_is_another_base(pool: Trainers, form: dict[str, str]) -> None:
+    packed = [msgspec.structs.replace(attempt(name, "wait"), **form) for name in ("a", "b")]
     plain, *others = (pool.run(request) for request in (attempt("one", "wait"), *packed))
     processes = [began(values) for values in (plain, *others)]
     assert processes[0] != processes[1] == processes[2]

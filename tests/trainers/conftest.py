@@ -15,7 +15,7 @@ from tests.modeling.templates import CHATML, tokenizer
 from tunery.core.hyperparameters import ResolvedHyperparameters
 from tunery.core.progress import Alive, AnyProgress, RunRequest
 from tunery.modeling.base import Base
-from tunery.modeling.load import load_model
+from tunery.modeling.load import dtype_of, load_model
 from tunery.trainers.attempt import carry_out
 from tunery.trainers.company import Job, alone
 from tunery.trainers.failures import told
@@ -96,7 +96,10 @@ def request_(model_folder: Path, blobs: Path) -> RunRequest:
 
 def attempt(request: RunRequest, pause: Event | None = None) -> Iterator[AnyProgress]:
     """What an attempt says by itself on its base, but for being alive."""
-    base = Base(load_model(request.location, quantization=request.quantization).model)
+    loaded = load_model(
+        request.location, quantization=request.quantization, dtype=dtype_of(request.precision)
+    )
+    base = Base(loaded.model)
     job: Job[AnyProgress] = told(carry_out(request, base, pause or Event()))
     values: Iterator[AnyProgress] = alone(base, job)
     for value in values:

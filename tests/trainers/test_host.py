@@ -148,7 +148,9 @@ def test_an_attempt_that_has_begun_does_not_begin_again(room: Room, named: Named
     assert isinstance(values[-1], Finished)
 
 
-@pytest.mark.parametrize("other", [{"location": "elsewhere/model"}, {"quantization": "nf4"}])
+@pytest.mark.parametrize(
+    "other", [{"location": "elsewhere/model"}, {"quantization": "nf4"}, {"precision": "bf16"}]
+)
 def test_an_attempt_on_another_base_dies_and_nobody_else(
     other: dict[str, object], room: Room, named: Named
 ) -> None:

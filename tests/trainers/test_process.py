@@ -150,24 +150,26 @@ def test_attempts_come_and_go_while_others_learn(started: list[Process], changed
     assert after.count(lasting.folder) >= 40
 
 
-def test_the_base_is_kept_as_the_first_attempt_asks(
-    started: list[Process], changed: Changed
+@pytest.mark.parametrize(
+    ("form", "differs"), [({"quantization": "nf4"}, 1e-3), ({"precision": "bf16"}, 1e-5)]
+)
+def test_the_base_is_in_the_form_that_the_first_attempt_asks_for(
+    started: list[Process], changed: Changed, form: dict[str, str], differs: float
 ) -> None:
-    request = changed(quantization="nf4", threads=1, lora_dropout=0.0)
-    here = {
-        quantization: next(
+    request = changed(threads=1, lora_dropout=0.0, **form)
+    plain, asked = (
+        next(
             value.train_loss
-            for value in attempt(
-                changed(quantization=quantization, lora_dropout=0.0, folder="runs/here/1")
-            )
+            for value in attempt(changed(lora_dropout=0.0, folder="runs/here/1", **form))
             if isinstance(value, Metrics)
         )
-        for quantization in (None, "nf4")
-    }
+        for form in ({}, form)
+    )
     process = trainer(started, request)
     first = next(value for _, value in heard(process) if isinstance(value, Metrics))
-    assert first.train_loss == pytest.approx(here["nf4"], abs=1e-5)
-    assert abs(here["nf4"] - (here[None] or 0)) > 1e-3
+    assert first.train_loss == pytest.approx(asked, abs=1e-6)
+    assert plain is not None
+    assert first.train_loss != pytest.approx(plain, abs=differs)
 
 
 def test_every_attempt_on_a_model_that_is_not_there_fails(

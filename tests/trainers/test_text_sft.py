@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.trainers.conftest import Changed, attempt, chat, write
+from tunery.core.models import Precision
 from tunery.core.progress import (
     AnyProgress,
     CheckpointSaved,
@@ -145,13 +146,17 @@ def test_the_first_validation_loss_is_that_of_the_adapter_in_its_checkpoint(
     assert saved.metrics.full_valid_loss == pytest.approx(nats / n_tokens, abs=1e-4)
 
 
-@pytest.mark.parametrize("stop_after", [1, 3, 4, 8])
-def test_a_paused_job_goes_on_as_if_nothing_had_happened(stop_after: int, changed: Changed) -> None:
-    whole = run(changed(folder=f"{FOLDER}/whole"))
+@pytest.mark.parametrize(
+    ("stop_after", "precision"), [(1, None), (3, None), (4, None), (8, None), (4, "bf16")]
+)
+def test_a_paused_job_goes_on_as_if_nothing_had_happened(
+    stop_after: int, precision: Precision | None, changed: Changed
+) -> None:
+    whole = run(changed(folder=f"{FOLDER}/whole", precision=precision))
 
     pause = Event()
     first: list[AnyProgress] = []
-    for value in attempt(changed(folder=f"{FOLDER}/1"), pause):
+    for value in attempt(changed(folder=f"{FOLDER}/1", precision=precision), pause):
         first.append(value)
         if isinstance(value, Metrics) and value.step == stop_after - 1:
             pause.set()
@@ -160,7 +165,8 @@ def test_a_paused_job_goes_on_as_if_nothing_had_happened(stop_after: int, change
     saved, paused = first[-2:]
     assert isinstance(saved, CheckpointSaved)
     assert isinstance(paused, Paused)
-    second = run(changed(folder=f"{FOLDER}/2", resume_from=saved.folder))
+    going_on = changed(folder=f"{FOLDER}/2", resume_from=saved.folder, precision=precision)
+    second = run(going_on)
 
     assert curve(first + second) == curve(whole)
     finished = [values[-1] for values in (whole, second)]

@@ -11,7 +11,7 @@ import msgspec
 
 from tunery.core.hyperparameters import ResolvedHyperparameters
 from tunery.core.method import FinetuneType, Mode, Priority
-from tunery.core.models import Quantization
+from tunery.core.models import Precision, Quantization
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", omit_defaults=True):
@@ -199,6 +199,8 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The blob key of the checkpoint to go on from."""
     quantization: Quantization | None = None
     """How the base is kept; one that is kept otherwise is another base."""
+    precision: Precision | None = None
+    """What it computes in, of which the same holds; None: bf16 on a GPU, fp32 on a CPU."""
     trained_model: str | None = None
     """The name that the tuned model will have, for the model card."""
     checkpoint_seconds: float = 300.0
@@ -206,6 +208,11 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     threads: int | None = None
     subject: SubjectRequest | None = None
     """None: a text model is trained. `training_file` is then a ZIP, as `picture_sets` says."""
+
+    @property
+    def base(self) -> tuple[str, Quantization | None, Precision | None]:
+        """Which base it is, and in which form: one process holds one."""
+        return self.location, self.quantization, self.precision
 
 
 class PreflightRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -223,6 +230,7 @@ class PreflightRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     lora_dropout: float = 0.0
     target_modules: tuple[str, ...] | Literal["all-linear"] = "all-linear"
     quantization: Quantization | None = None
+    precision: Precision | None = None
     estimate: bool = True
     """Whether to load the model for a short measured probe of time and memory."""
     threads: int | None = None

@@ -14,6 +14,7 @@ from tunery.core.closable import Closable
 from tunery.core.errors import Unavailable, Unsupported
 from tunery.core.job import FineTuningJob
 from tunery.core.method import Subject
+from tunery.core.models import Precision
 from tunery.core.ports import Blobs, Catalog, Run
 from tunery.core.preflight import Preflight
 from tunery.core.progress import AnyProgress
@@ -51,6 +52,7 @@ class LocalEngine:
         checkpoint_seconds: float = 300.0,
         threads: int | None = None,
         caption_model: str | None = None,
+        precision: Precision | None = None,
     ) -> None:
         """No process is started yet. `caption_model` describes pictures without a caption."""
         self._requests = Requests(
@@ -59,6 +61,7 @@ class LocalEngine:
             checkpoint_seconds=checkpoint_seconds,
             threads=threads,
             caption_model=caption_model,
+            precision=precision,
         )
         self._lock = threading.Lock()
         self._preflights = threading.BoundedSemaphore(MOST_PREFLIGHTS)

@@ -3,7 +3,7 @@
 from tunery.core.errors import Unavailable
 from tunery.core.job import FineTuningJob
 from tunery.core.method import Method, Preference, Subject, Supervised
-from tunery.core.models import tuned_model_name
+from tunery.core.models import Precision, tuned_model_name
 from tunery.core.ports import Blobs, Catalog, Run
 from tunery.core.progress import PreflightRequest, RunRequest, SubjectRequest
 
@@ -19,6 +19,7 @@ class Requests:
         checkpoint_seconds: float,
         threads: int | None,
         caption_model: str | None,
+        precision: Precision | None = None,
     ) -> None:
         """All but the first two are told to every trainer as they are."""
         self._blobs = blobs
@@ -26,6 +27,7 @@ class Requests:
         self._checkpoint_seconds = checkpoint_seconds
         self._threads = threads
         self._caption_model = caption_model
+        self._precision = precision
 
     def run(self, run: Run) -> RunRequest:
         """What to do in this attempt; Unavailable where its job was never validated."""
@@ -38,6 +40,7 @@ class Requests:
             base_model=job.base_model,
             location=base.location,
             quantization=base.quantization,
+            precision=self._precision,
             training_file=self.path(job.training_file),
             validation_file=job.validation_file and self.path(job.validation_file),
             # A key is a path below this folder, on this machine.
@@ -72,6 +75,7 @@ class Requests:
         return PreflightRequest(
             location=base.location,
             quantization=base.quantization,
+            precision=self._precision,
             training_file=self.path(job.training_file),
             validation_file=job.validation_file and self.path(job.validation_file),
             overlong=job.overlong,

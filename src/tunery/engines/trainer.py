@@ -21,14 +21,14 @@ class Trainer:
     """A process that carries out attempts on one base model until it is killed.
 
     Attributes:
-        base: where that base model is, and how its weights are kept.
+        base: where that base model is, and in which form.
         takes_others: whether it takes more than its first attempt. One of images does not.
         need_bytes: the main memory that it was given.
     """
 
     def __init__(self, process: Process, first: RunRequest, *, need_bytes: int) -> None:
         """Hand `process` its first attempt."""
-        self.base = first.location, first.quantization
+        self.base = first.base
         self.takes_others = first.subject is None
         self.need_bytes = need_bytes
         self._lock = threading.Lock()

@@ -188,7 +188,7 @@ class Trainers:
         return (
             trainer.takes_others
             and request.subject is None
-            and trainer.base == (request.location, request.quantization)
+            and trainer.base == request.base
             and request.job_id not in self._suspects
             and not trainer.jobs & self._suspects
         )

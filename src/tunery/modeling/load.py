@@ -19,7 +19,7 @@ from transformers import (
 )
 
 from tunery.core.errors import Unsupported
-from tunery.core.models import Quantization
+from tunery.core.models import Precision, Quantization
 from tunery.modeling.folders import resolve_base
 from tunery.modeling.quantized import pack_linears
 
@@ -38,8 +38,19 @@ def default_device() -> torch.device:
 
 
 def default_dtype(device: torch.device) -> torch.dtype:
-    """bf16 on CUDA; fp32 on a CPU, where bf16 is faster only for some shapes."""
+    """bf16 on CUDA; fp32 on a CPU, as only some multiply in bf16."""
     return torch.bfloat16 if device.type == "cuda" else torch.float32
+
+
+def dtype_of(precision: Precision | None) -> torch.dtype | None:
+    """Torch's word for `precision`."""
+    match precision:
+        case "fp32":
+            return torch.float32
+        case "bf16":
+            return torch.bfloat16
+        case None:
+            return None
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:

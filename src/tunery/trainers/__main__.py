@@ -66,12 +66,15 @@ def _hear(inbox: Inbox, line: bytes) -> None:
 
 def _learn_text(first: Begin, inbox: Inbox, say: Say) -> None:
     from tunery.modeling.base import Base
-    from tunery.modeling.load import load_model
+    from tunery.modeling.load import dtype_of, load_model
     from tunery.trainers.host import Host
 
     try:
         asked = first.request
-        base = Base(load_model(asked.location, quantization=asked.quantization).model)
+        loaded = load_model(
+            asked.location, quantization=asked.quantization, dtype=dtype_of(asked.precision)
+        )
+        base = Base(loaded.model)
     except Exception as error:
         _refuse(first, inbox, error, say)
         return

@@ -66,7 +66,7 @@ class Host:
         """
         self._base, self._inbox, self._say = base, inbox, say
         self._company: Company[AnyProgress] = Company(base, rows_at_a_time(base))
-        self._kept = _base_of(first)
+        self._kept = first.base
         self._guests: dict[str, Guest] = {}
         self._waiting: list[Guest] = []
         self._being_read: dict[Future[Ready], Guest] = {}
@@ -115,7 +115,7 @@ class Host:
         if request.folder in self._guests:
             _log.error("%s has begun already", request.folder)
             return
-        if _base_of(request) != self._kept:
+        if request.base != self._kept:
             other = RuntimeError(f"it was sent to a process that has {self._kept[0]}")
             self._say(request.folder, death(other))
             return
@@ -183,11 +183,6 @@ class Host:
         guest = self._guests.pop(folder, None)
         if guest in self._waiting:
             self._waiting.remove(guest)
-
-
-def _base_of(request: RunRequest) -> tuple[str, str | None]:
-    """What must be the same for all attempts of a process."""
-    return request.location, request.quantization
 
 
 def _waits(beside: int) -> Note:

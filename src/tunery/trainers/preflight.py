@@ -38,7 +38,7 @@ from tunery.modeling.adapter import Adapter
 from tunery.modeling.base import Base
 from tunery.modeling.chat import Chat
 from tunery.modeling.folders import resolve_base
-from tunery.modeling.load import context_length, load_model, load_tokenizer
+from tunery.modeling.load import context_length, dtype_of, load_model, load_tokenizer
 from tunery.modeling.optimizer import AdamW
 from tunery.modeling.stream import Segment
 from tunery.trainers import memory
@@ -272,7 +272,9 @@ def _template(example: Example | None, chat: Chat) -> str | None:
 
 def _estimated(request: PreflightRequest, report: Preflight) -> Preflight:
     """`report` with time and memory, measured on the model itself over some of the rows."""
-    loaded = load_model(request.location, quantization=request.quantization)
+    loaded = load_model(
+        request.location, quantization=request.quantization, dtype=dtype_of(request.precision)
+    )
     base, chat = Base(loaded.model), Chat(loaded.tokenizer)
     config = LoraConfig(
         r=request.r,

@@ -24,7 +24,7 @@ _PATTERN = "reference-*.safetensors"
 
 def key(request: RunRequest, examples: Examples) -> str:
     """What the figures for `examples` are called."""
-    started_from = f"{request.location}\n{request.quantization}\n{request.initial_adapter}"
+    started_from = "\n".join(map(str, (*request.base, request.initial_adapter)))
     digest = hashlib.sha256(started_from.encode())
     for tensor in (examples.ids, examples.learn, examples.starts):
         digest.update(hashlib.sha256(tensor.numpy().tobytes()).digest())

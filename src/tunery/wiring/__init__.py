@@ -185,6 +185,7 @@ def _engines(settings: Settings, blobs: Blobs, catalog: Catalog) -> dict[str, En
             checkpoint_seconds=settings.checkpoint_seconds,
             threads=settings.threads,
             caption_model=settings.caption_model,
+            precision=settings.precision,
         )
         for name, builder in ENGINES.items()
     }
