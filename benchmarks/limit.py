@@ -5,6 +5,7 @@ what a step multiplies is counted in `benchmarks.operations`.
 """
 
 import json
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -14,8 +15,9 @@ from benchmarks import rivals, rows
 from benchmarks.bases import random_base
 from benchmarks.comparison import Comparison, Trial, in_turn
 from benchmarks.operations import operations
-from benchmarks.throughput import N_ROWS, OUR_BATCH, our_pace
-from benchmarks.trainer import working_folder
+from benchmarks.throughput import N_ROWS, our_pace
+from benchmarks.trainer import PRECISIONS, working_folder
+from tunery.core.models import Precision
 
 SIZE = "30M"
 ROUNDS = 3
@@ -35,33 +37,39 @@ def comparisons(threads: int) -> list[Comparison]:
 
     with working_folder() as folder:
         base = random_base(folder / SIZE, SIZE)
-        ours = Trial(lambda: _our_operations(base, folder / "chats.jsonl", threads))
+        ours = {
+            precision: Trial(
+                partial(_our_operations, base, folder / "chats.jsonl", threads, precision)
+            )
+            for precision in PRECISIONS
+        }
         theirs = Trial(fastest_product)
-        in_turn([ours, theirs], ROUNDS)
+        in_turn([*ours.values(), theirs], ROUNDS)
+    precision, best = max(ours.items(), key=lambda item: median(item[1].values or [0]))
     return [
         Comparison(
             what=f"share of the machine's matrix products, {SIZE}",
             rival="torch.matmul alone",
             unit="GFLOP/s",
-            ours=ours.values,
+            ours=best.values,
             theirs=theirs.values,
             at_least=0.15,
             is_share=True,
-            note=_note(ours.values, limits),
-            trouble=ours.trouble or theirs.trouble,
+            note=_note(precision, best.values, limits),
+            trouble=best.trouble or theirs.trouble,
         )
     ]
 
 
-def _our_operations(base: Path, chats: Path, threads: int) -> float:
+def _our_operations(base: Path, chats: Path, threads: int, precision: Precision) -> float:
     """Counted operations per second of a training job, in billions."""
     sizes = rows.sizes(rows.write_chats(chats, N_ROWS, seed=1))
-    pace = our_pace(base, chats, sizes, threads, OUR_BATCH[SIZE])
+    pace = our_pace(base, chats, sizes, threads, precision)
     config = LlamaConfig.from_pretrained(base)
     return operations(config, pace.rows, r=8).total / pace.seconds / 1e9
 
 
-def _note(ours: list[float], limits: dict[str, list[float]]) -> str:
+def _note(precision: Precision, ours: list[float], limits: dict[str, list[float]]) -> str:
     counted = (
         "counted are the products of a step, forward and backward: linears, low-rank parts, "
         "attention, and the output projection of taught rows; no padding"
@@ -72,4 +80,4 @@ def _note(ours: list[float], limits: dict[str, list[float]]) -> str:
         f"{dtype} {median(speeds):,.0f} GFLOP/s, and ours {median(ours) / median(speeds):.0%} of it"
         for dtype, speeds in limits.items()
     )
-    return f"{counted}. The limits: {found}"
+    return f"ours in {precision}; {counted}. The limits: {found}"

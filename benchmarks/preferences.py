@@ -15,7 +15,8 @@ from benchmarks import rivals, rows
 from benchmarks.bases import SHAPES, random_base
 from benchmarks.comparison import Comparison, Trial, in_turn
 from benchmarks.settings import DpoTask, Settings, Steps
-from benchmarks.trainer import Trainer, request, working_folder
+from benchmarks.trainer import PRECISIONS, Trainer, request, working_folder
+from tunery.core.models import Precision
 from tunery.core.progress import Metrics
 
 ROUNDS = 3
@@ -36,26 +37,35 @@ def comparisons(threads: int) -> list[Comparison]:
 
 def _compared(size: str, folder: Path, pairs: Path, threads: int) -> Comparison:
     base = random_base(folder / size, size)
-    ours = Trial(lambda: _our_step(base, pairs, threads))
+    ours = {
+        precision: Trial(partial(_our_step, precision, base, pairs, threads))
+        for precision in PRECISIONS
+    }
     theirs = {
         settings: Trial(partial(_rival_step, settings, base, pairs, threads)) for settings in RIVALS
     }
-    in_turn([ours, *theirs.values()], ROUNDS)
-    settings, best = min(theirs.items(), key=lambda item: median(item[1].values or [float("inf")]))
+    in_turn([*ours.values(), *theirs.values()], ROUNDS)
+    precision, our_best = min(ours.items(), key=_seconds)
+    settings, best = min(theirs.items(), key=_seconds)
     return Comparison(
         what=f"DPO, a step on {BATCH} pairs, {size}",
         rival="TRL's DPOTrainer + PEFT",
         unit="s",
-        ours=ours.values,
+        ours=our_best.values,
         theirs=best.values,
         more_is_better=False,
         at_least=2.5,
-        note=f"the reference is computed before, on both sides; TRL's best: {settings}",
-        trouble=ours.trouble or best.trouble,
+        note=f"the reference is computed before, on both sides; ours in {precision}, "
+        f"TRL's best: {settings}",
+        trouble=our_best.trouble or best.trouble,
     )
 
 
-def _our_step(base: Path, pairs: Path, threads: int) -> float:
+def _seconds(tried: tuple[object, Trial]) -> float:
+    return median(tried[1].values or [float("inf")])
+
+
+def _our_step(precision: Precision, base: Path, pairs: Path, threads: int) -> float:
     with working_folder() as folder:
         job = request(
             base=base,
@@ -64,6 +74,7 @@ def _our_step(base: Path, pairs: Path, threads: int) -> float:
             threads=threads,
             batch_size=BATCH,
             beta=0.1,
+            precision=precision,
         )
         with Trainer([job]) as trainer:
             ends = [heard.at for heard in trainer.heard() if isinstance(heard.progress, Metrics)]

@@ -89,7 +89,9 @@ def _tell(name: str, trial: Trial) -> None:
 def _our_speed(
     base: Path, chats: Path, sizes: Sequence[RowSize], threads: int, batch_size: int
 ) -> float:
-    return our_pace(base, chats, sizes, threads, batch_size, seconds=SECONDS).tokens_per_second
+    return our_pace(
+        base, chats, sizes, threads, batch_size=batch_size, seconds=SECONDS
+    ).tokens_per_second
 
 
 def _rival_speed(settings: Settings, base: Path, chats: Path, threads: int) -> float:

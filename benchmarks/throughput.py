@@ -18,7 +18,8 @@ from benchmarks.bases import SHAPES, random_base
 from benchmarks.comparison import Comparison, Trial, in_turn
 from benchmarks.operations import RowSize
 from benchmarks.settings import Settings, SftTask
-from benchmarks.trainer import Trainer, request, working_folder
+from benchmarks.trainer import PRECISIONS, Trainer, request, working_folder
+from tunery.core.models import Precision
 from tunery.core.progress import Metrics
 from tunery.trainers.text_data import batches
 
@@ -28,7 +29,8 @@ WARM_UP = 4
 N_ROWS = 2000
 N_EPOCHS = 20
 
-OUR_BATCH = {"3M": 16, "30M": 16}
+BATCH = 16
+"""Rows of a step of ours."""
 
 BEST: dict[str, tuple[Settings, ...]] = {
     "3M": (
@@ -55,12 +57,16 @@ def _compared(
     size: str, folder: Path, chats: Path, sizes: Sequence[RowSize], threads: int
 ) -> Comparison:
     base = random_base(folder / size, size)
-    ours = Trial(lambda: our_pace(base, chats, sizes, threads, OUR_BATCH[size]).tokens_per_second)
+    ours = {
+        precision: Trial(partial(_our_speed, precision, base, chats, sizes, threads))
+        for precision in PRECISIONS
+    }
     theirs = {
         settings: Trial(partial(rival_speed, settings, base, chats, threads))
         for settings in BEST[size]
     }
-    in_turn([ours, *theirs.values()], ROUNDS)
+    in_turn([*ours.values(), *theirs.values()], ROUNDS)
+    precision, our_best = max(ours.items(), key=lambda item: median(item[1].values or [0]))
     settings, best = max(theirs.items(), key=lambda item: median(item[1].values or [0]))
     others = [
         f"{other} gave {median(trial.values):,.0f}"
@@ -71,13 +77,19 @@ def _compared(
         what=f"LoRA r 8, {size} parameters",
         rival="TRL's SFTTrainer + PEFT",
         unit="tok/s",
-        ours=ours.values,
+        ours=our_best.values,
         theirs=best.values,
         at_least=2.5,
-        note=f"ours {OUR_BATCH[size]} rows a step, as they come; TRL's best: {settings}"
+        note=f"ours {BATCH} rows a step, as they come, {precision}; TRL's best: {settings}"
         + (f" ({', '.join(others)})" if others else ""),
-        trouble=ours.trouble or best.trouble,
+        trouble=our_best.trouble or best.trouble,
     )
+
+
+def _our_speed(
+    precision: Precision, base: Path, chats: Path, sizes: Sequence[RowSize], threads: int
+) -> float:
+    return our_pace(base, chats, sizes, threads, precision).tokens_per_second
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,8 +110,9 @@ def our_pace(
     chats: Path,
     sizes: Sequence[RowSize],
     threads: int,
-    batch_size: int,
+    precision: Precision | None = None,
     *,
+    batch_size: int = BATCH,
     seconds: float = SECONDS,
 ) -> Pace:
     """What one trainer process of ours does in so many seconds after `WARM_UP` steps."""
@@ -111,6 +124,7 @@ def our_pace(
             threads=threads,
             batch_size=batch_size,
             n_epochs=N_EPOCHS,
+            precision=precision,
         )
         with Trainer([job]) as trainer, closing(_step_ends(trainer)) as ends:
             (began,) = islice(ends, WARM_UP - 1, WARM_UP)

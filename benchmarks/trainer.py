@@ -11,8 +11,12 @@ from pathlib import Path
 from types import TracebackType
 
 from tunery.core.hyperparameters import ResolvedHyperparameters
+from tunery.core.models import Precision
 from tunery.core.progress import AnyProgress, Died, Failed, Finished, RunRequest
 from tunery.core.trainer_protocol import Begin, said, to_line
+
+PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
+"""What an operator can choose for a CPU; as of the rivals, both are measured."""
 
 
 def request(
@@ -24,6 +28,7 @@ def request(
     batch_size: int = 8,
     n_epochs: int = 1,
     beta: float | None = None,
+    precision: Precision | None = None,
 ) -> RunRequest:
     """A job with LoRA r 8 on all linear layers that writes into `folder`; the seed is 0."""
     return RunRequest(
@@ -48,6 +53,7 @@ def request(
         seed=0,
         overlong="error",
         threads=threads,
+        precision=precision,
     )
 
 
