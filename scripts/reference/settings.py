@@ -7,7 +7,7 @@ from scripts.reference import NOTE, table
 
 _COMPUTED = {
     "home": "the platform's folder for user data",
-    **dict.fromkeys(("accounts", "aliases", "allow_hosts", "models", "routes"), "none"),
+    **dict.fromkeys(("accounts", "aliases", "allow_hosts", "models", "quantize", "routes"), "none"),
 }
 
 _HEAD = """# Settings
