@@ -241,19 +241,14 @@ def _weights(
     (count, longest), asking = group.rows.shape, group.asking.shape[1]
     fold = q.shape[1] // asking
     window = manner.window if manner.window is not None and manner.window < longest else None
-    plain = group.repeated is None
-    bend = None
-    if manner.cap is None and plain:
-        mask = stream.mask(longest, window).to(q.dtype).repeat(fold, 1)
-        spread = mask[None].expand(q.shape[0], -1, -1)
-        scores = torch.baddbmm(spread, q, k.transpose(1, 2), alpha=manner.scale)
-    else:
-        scores = torch.bmm(q, k.transpose(1, 2)).mul_(manner.scale)
-        if manner.cap is not None:
-            bend = scores.div_(manner.cap).tanh_()
-            scores = bend * manner.cap
-        masks = stream.mask(longest, window) if plain else stream.fork_mask(index, window)[:, None]
-        scores.view(count, -1, asking, longest).add_(masks.to(q.dtype))
+    scores, bend = torch.bmm(q, k.transpose(1, 2)).mul_(manner.scale), None
+    if manner.cap is not None:
+        bend = scores.div_(manner.cap).tanh_()
+        scores = bend * manner.cap
+    # Added in place: as the first summand of one fused product, the mask is written out for each.
+    alike = group.repeated is None
+    masks = stream.mask(longest, window) if alike else stream.fork_mask(index, window)[:, None]
+    scores.view(count, -1, asking, longest).add_(masks.to(q.dtype))
     p = softmax(scores, manner.sinks, count, fold)
     if group.padded:
         real = (group.asking >= 0).to(p.dtype)[:, None, :, None]
@@ -264,7 +259,7 @@ def _weights(
 def softmax(scores: Tensor, sinks: Tensor | None, count: int, fold: int) -> Tensor:
     """Weights from `(B * K, R * M, M)` scores; `B` is `count`, `R` is `fold`; sinks take some."""
     if sinks is None:
-        return torch.softmax(scores, -1, dtype=torch.float32).to(scores.dtype)
+        return torch.softmax(scores, -1)  # sums in fp32 by itself
     n, rows, _ = scores.shape
     sink = sinks.view(1, n // count, fold, 1, 1).expand(count, -1, -1, rows // fold, 1)
     wide = torch.cat((scores, sink.reshape(n, rows, 1).to(scores.dtype)), -1)
