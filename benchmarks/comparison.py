@@ -1,9 +1,14 @@
 """What a benchmark finds: ours against a named rival, measured in turn on one machine."""
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TextIO
+from typing import TextIO, TypeVar
+
+OurWay = TypeVar("OurWay")
+Way = TypeVar("Way")
+
+_FINALISTS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +108,40 @@ def in_turn(trials: Sequence[Trial], rounds: int) -> None:
     for _ in range(rounds):
         for trial in trials:
             trial.again()
+
+
+def best_of(trials: Mapping[Way, Trial], *, more_is_better: bool = True) -> tuple[Way, Trial]:
+    """The way with the best median, and its measurements."""
+    return _ranked(trials, more_is_better)[0]
+
+
+def best_in_turn(
+    ours: Mapping[OurWay, Trial],
+    theirs: Mapping[Way, Trial],
+    *,
+    rounds: int,
+    more_is_better: bool = True,
+) -> tuple[tuple[OurWay, Trial], tuple[Way, Trial]]:
+    """The best way of each side: all are measured once, and the two best of each side again."""
+    in_turn([*ours.values(), *theirs.values()], 1)
+    our_finalists = dict(_ranked(ours, more_is_better)[:_FINALISTS])
+    finalists = dict(_ranked(theirs, more_is_better)[:_FINALISTS])
+    in_turn([*our_finalists.values(), *finalists.values()], rounds - 1)
+    return (
+        best_of(our_finalists, more_is_better=more_is_better),
+        best_of(finalists, more_is_better=more_is_better),
+    )
+
+
+def _ranked(trials: Mapping[Way, Trial], more_is_better: bool) -> list[tuple[Way, Trial]]:
+    """The best first; those without a measurement last."""
+    sign = -1 if more_is_better else 1
+
+    def place(item: tuple[Way, Trial]) -> tuple[bool, float]:
+        values = item[1].values
+        return (not values, sign * statistics.median(values) if values else 0)
+
+    return sorted(trials.items(), key=place)
 
 
 def _last_line(text: str) -> str:

@@ -13,7 +13,7 @@ from transformers import LlamaConfig
 
 from benchmarks import rivals, rows
 from benchmarks.bases import random_base
-from benchmarks.comparison import Comparison, Trial, in_turn
+from benchmarks.comparison import Comparison, Trial, best_of, in_turn
 from benchmarks.operations import operations
 from benchmarks.throughput import N_ROWS, our_pace
 from benchmarks.trainer import PRECISIONS, working_folder
@@ -45,7 +45,7 @@ def comparisons(threads: int) -> list[Comparison]:
         }
         theirs = Trial(fastest_product)
         in_turn([*ours.values(), theirs], ROUNDS)
-    precision, best = max(ours.items(), key=lambda item: median(item[1].values or [0]))
+    precision, best = best_of(ours)
     return [
         Comparison(
             what=f"share of the machine's matrix products, {SIZE}",

@@ -13,7 +13,7 @@ import msgspec
 
 from benchmarks import rivals, rows
 from benchmarks.bases import SHAPES, random_base
-from benchmarks.comparison import Comparison, Trial, in_turn
+from benchmarks.comparison import Comparison, Trial, best_in_turn
 from benchmarks.settings import DpoTask, Settings, Steps
 from benchmarks.trainer import PRECISIONS, Trainer, request, working_folder
 from tunery.core.models import Precision
@@ -24,8 +24,9 @@ N_STEPS, BATCH, WARM_UP = 8, 8, 2
 RIVALS = (
     Settings(batch_size=BATCH),
     Settings(batch_size=BATCH, precision="bf16"),
+    Settings(batch_size=BATCH, precision="autocast"),
 )
-"""Each run measures all of them and keeps the fastest."""
+"""Each run measures all of them, and the two best again."""
 
 
 def comparisons(threads: int) -> list[Comparison]:
@@ -44,9 +45,9 @@ def _compared(size: str, folder: Path, pairs: Path, threads: int) -> Comparison:
     theirs = {
         settings: Trial(partial(_rival_step, settings, base, pairs, threads)) for settings in RIVALS
     }
-    in_turn([*ours.values(), *theirs.values()], ROUNDS)
-    precision, our_best = min(ours.items(), key=_seconds)
-    settings, best = min(theirs.items(), key=_seconds)
+    (precision, our_best), (settings, best) = best_in_turn(
+        ours, theirs, rounds=ROUNDS, more_is_better=False
+    )
     return Comparison(
         what=f"DPO, a step on {BATCH} pairs, {size}",
         rival="TRL's DPOTrainer + PEFT",
@@ -59,10 +60,6 @@ def _compared(size: str, folder: Path, pairs: Path, threads: int) -> Comparison:
         f"TRL's best: {settings}",
         trouble=our_best.trouble or best.trouble,
     )
-
-
-def _seconds(tried: tuple[object, Trial]) -> float:
-    return median(tried[1].values or [float("inf")])
 
 
 def _our_step(precision: Precision, base: Path, pairs: Path, threads: int) -> float:

@@ -1,7 +1,7 @@
 """What is fastest for TRL on this machine: `make bench-search`.
 
 Tries every setting of `CANDIDATES` for a few seconds on each model, and then the best of them again
-and again, in turn. The two fastest of a model are pinned in `benchmarks.throughput.BEST`.
+and again, in turn. The fastest of a model are pinned in `benchmarks.throughput.BEST`.
 """
 
 import argparse

@@ -1,9 +1,9 @@
 """Eight small jobs on one base model (`python -m benchmarks small_jobs`).
 
-Each learns 20 steps of 2 chats, some 260 tokens. Against TRL, which trains one after another, ours go through a
-server that is up: from the first create call until the last job has succeeded, adapters and
-checkpoints on disk. Against processes of ours, one trainer process with all jobs in it, started
-from cold as the others are.
+Each learns 20 steps of 2 chats, some 260 tokens. Against TRL, which trains one after another, ours
+go through a server that is up: from the first create call until the last job has succeeded,
+adapters and checkpoints on disk. Against processes of ours, one trainer process with all jobs in
+it, started from cold as the others are.
 """
 
 import threading

@@ -1,6 +1,7 @@
+from functools import partial
 from pathlib import Path
 
-from benchmarks.comparison import Comparison, Trial, in_turn
+from benchmarks.comparison import Comparison, Trial, best_in_turn, in_turn
 from benchmarks.report import machine, table, write_section
 
 
@@ -62,6 +63,19 @@ def test_a_rival_that_fails_says_so_in_its_row_and_ends_nothing() -> None:
     assert "No module named 'trl'" in table([found])
     assert found.ratio is None
     assert found.falls_short
+
+
+def test_the_best_way_of_each_side_is_kept_and_only_the_two_best_are_measured_again() -> None:
+    seconds = {"fp32": 3.0, "bf16": 1.0, "packed": 2.0}
+    theirs = {name: Trial(partial(float, value)) for name, value in seconds.items()}
+
+    (ours, _), (best, trial) = best_in_turn(
+        {"as it is": Trial(lambda: 0.5)}, theirs, rounds=3, more_is_better=False
+    )
+
+    assert (ours, best) == ("as it is", "bf16")
+    assert len(trial.values) == len(theirs["packed"].values) == 3
+    assert len(theirs["fp32"].values) == 1
 
 
 def test_a_note_that_several_rows_share_stands_once() -> None:
