@@ -115,7 +115,9 @@ def test_many_attempts_at_once_all_end_and_the_process_waits_for_more(
     room.begin(*requests)
     room.until(lambda: room.ended(*requests))
     assert all(isinstance(room.last(request), Finished) for request in requests)
-    assert all(room.losses(request) == room.losses(requests[0]) for request in requests)
+    # Who shares a pass with whom depends on whose file is read first: equal but for rounding.
+    expected = pytest.approx(room.losses(requests[0]), abs=1e-5)
+    assert all(room.losses(request) == expected for request in requests)
     late = named("late")
     room.begin(late)
     room.until(lambda: room.ended(late))
