@@ -1,6 +1,7 @@
 """What a benchmark finds: ours against a named rival, measured in turn on one machine."""
 
 import statistics
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TextIO, TypeVar
@@ -104,10 +105,15 @@ class Trial:
 
 
 def in_turn(trials: Sequence[Trial], rounds: int) -> None:
-    """Measure each once, and then again, so that what changes on the machine falls on all."""
+    """Measure each once, and then again, so that what changes on the machine falls on all.
+
+    A dot for each measurement shows that something goes on.
+    """
     for _ in range(rounds):
         for trial in trials:
             trial.again()
+            print("." if not trial.trouble else "!", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
 
 
 def best_of(trials: Mapping[Way, Trial], *, more_is_better: bool = True) -> tuple[Way, Trial]:
