@@ -17,8 +17,9 @@ _HEAD = """\
 # Benchmarks
 
 Speed as ratios: ours against named rivals, which do the same work on the same machine in the same
-run, in turn. Each figure is a median, with its range in brackets. What the rivals are told to do
-was searched for what is fastest for them; it stands below each table.
+run, in turn. Each figure is a median, with its range in brackets. Where a rival's settings decide,
+several are tried in each run and the best one counts; it stands below the table. `make bench-search`
+tries all that are known.
 """
 _MEASURED = ("torch", "transformers", "peft", "trl", "diffusers", "tokenizers")
 
