@@ -20,11 +20,10 @@ from tunery.core.models import Precision
 from tunery.core.progress import Metrics
 
 ROUNDS = 3
-N_STEPS, BATCH, WARM_UP = 8, 8, 2
+N_STEPS, BATCH, WARM_UP = 6, 8, 2
 RIVALS = (
     Settings(batch_size=BATCH),
     Settings(batch_size=BATCH, precision="bf16"),
-    Settings(batch_size=BATCH, precision="autocast"),
 )
 """Each run measures all of them, and the two best again."""
 
