@@ -18,8 +18,8 @@ _HEAD = """\
 
 Speed as ratios: ours against named rivals, which do the same work on the same machine in the same
 run, in turn. Each figure is a median, with its range in brackets. Where a rival's settings decide,
-several are tried in each run and the best one counts; it stands below the table. `make bench-search`
-tries all that are known.
+several are tried in each run and the best one counts; it stands below the table.
+`make bench-search` tries all that are known.
 """
 _MEASURED = ("torch", "transformers", "peft", "trl", "diffusers", "tokenizers")
 
