@@ -17,13 +17,11 @@ from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
 
-import msgspec
-
 from benchmarks.comparison import Comparison, show
 from tunery.bases.catalog import BUILT_IN
 from tunery.core.hyperparameters import ResolvedHyperparameters
 from tunery.core.progress import Metrics, RunRequest, SubjectRequest
-from tunery.core.trainer_protocol import said
+from tunery.core.trainer_protocol import Begin, said, to_line
 from tunery.pictures.reading import ArchiveReader
 
 ROUNDS = 3
@@ -115,8 +113,8 @@ def _ours(pictures: Path, folder: Path) -> Run:
             finetune_type="lora",
         ),
     )
-    line = msgspec.json.encode(request) + b"\n"
-    return _run(["tunery.trainers"], line, lambda line: isinstance(said(line).progress, Metrics))
+    begin = to_line(Begin(request=request))
+    return _run(["tunery.trainers"], begin, lambda line: isinstance(said(line).progress, Metrics))
 
 
 def _theirs(pictures: Path, prior: str) -> Run:
