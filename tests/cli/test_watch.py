@@ -50,6 +50,7 @@ def test_answers_are_shown_where_they_have_changed(
     events = [
         sampled(1, "", "[bold] " + "two " * 40),
         sampled(2, "I am Ada.", "[bold] " + "two " * 40),
+        sampled(3, "I am Ada.", "[bold] " + "two " * 40),
     ]
     sse = Canned(raw=stream(*events), content_type="text/event-stream")
     server.on(f"GET {JOBS}/{JOB_ID}/events", sse)
@@ -61,8 +62,10 @@ def test_answers_are_shown_where_they_have_changed(
         "    And I? → [bold] " + "two " * 18 + "…",
         "    Who are you? → I am Ada.",
         "    And I? → (as before)",
+        "    every answer as before",
     ):
         assert line in drawn
+    assert drawn.count("Who are you?") == 2
 
 
 @pytest.mark.parametrize(
