@@ -1,0 +1,75 @@
+"""What kernels are made of, against torch."""
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from tunery.modeling.compiled import Numbers, exp, kernel, numbers, read, rounded, serves
+
+ODD = [math.nan, math.inf, -math.inf, 0.0, -0.0, 1e-40, -1e-40, 3.4e38, 1.0, -87.0, 88.0]
+
+
+@kernel
+def _copy(source: Numbers, target: Numbers) -> None:
+    for i in range(source.size):
+        target[i] = rounded(target, read(source[i]))
+
+
+@kernel
+def _exp(source: Numbers, target: Numbers) -> None:
+    for i in range(source.size):
+        target[i] = rounded(target, exp(read(source[i])))
+
+
+def _through(copying: Callable[[Numbers, Numbers], None], x: Tensor, dtype: torch.dtype) -> Tensor:
+    y = torch.empty(x.shape, dtype=dtype)
+    copying(numbers(x), numbers(y))
+    return y
+
+
+def _numbers() -> Tensor:
+    source = torch.Generator().manual_seed(0)
+    bits = torch.randint(-(2**31), 2**31 - 1, (100_000,), generator=source, dtype=torch.int64)
+    return torch.cat((torch.tensor(ODD), bits.to(torch.int32).view(torch.float32)))
+
+
+@pytest.mark.parametrize("source", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("target", [torch.float32, torch.bfloat16])
+def test_numbers_are_read_and_rounded_as_torch_does(
+    source: torch.dtype, target: torch.dtype
+) -> None:
+    x = _numbers().to(source)
+    torch.testing.assert_close(
+        _through(_copy, x, target), x.to(target), rtol=0, atol=0, equal_nan=True
+    )
+
+
+def test_exp_is_right_to_three_in_ten_million() -> None:
+    x = torch.linspace(-87.3, 88, 200_001)
+    y = _through(_exp, x, torch.float32)
+    torch.testing.assert_close(y.double(), x.double().exp(), rtol=3.2e-7, atol=0)
+
+
+def test_exp_of_what_is_no_number_is_none_either() -> None:
+    y = _through(_exp, torch.tensor([math.nan, 1.0] * 40), torch.float32)
+    assert y[::2].isnan().all()
+    assert y[1::2].isfinite().all()
+
+
+def test_exp_beyond_its_range_ends_there() -> None:
+    y = _through(_exp, torch.tensor([-1e30, -math.inf, 1e30, math.inf]), torch.float32)
+    assert (y[:2] < 1.3e-38).all()
+    assert (y[:2] >= 0).all()
+    assert (y[2:] > 1.6e38).all()
+
+
+def test_kernels_serve_numbers_of_one_known_type_on_the_cpu() -> None:
+    x = torch.ones(1)
+    assert serves(x, x)
+    assert serves(x.bfloat16())
+    assert not serves(x, x.bfloat16())
+    assert not serves(x.double())
+    assert not serves(torch.ones(1, device="meta"))
