@@ -17,7 +17,7 @@ from benchmarks.comparison import Comparison, Trial, best_of, in_turn
 from benchmarks.operations import operations
 from benchmarks.throughput import N_ROWS, our_pace
 from benchmarks.trainer import PRECISIONS, working_folder
-from tunery.core.models import Precision
+from tunery.core.hyperparameters import Precision
 
 SIZE = "30M"
 ROUNDS = 3

@@ -16,7 +16,7 @@ from benchmarks.bases import SHAPES, random_base
 from benchmarks.comparison import Comparison, Trial, best_in_turn
 from benchmarks.settings import DpoTask, Settings, Steps
 from benchmarks.trainer import PRECISIONS, Trainer, request, working_folder
-from tunery.core.models import Precision
+from tunery.core.hyperparameters import Precision
 from tunery.core.progress import Metrics
 
 ROUNDS = 3

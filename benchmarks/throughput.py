@@ -19,7 +19,7 @@ from benchmarks.comparison import Comparison, Trial, best_in_turn
 from benchmarks.operations import RowSize
 from benchmarks.settings import Settings, SftTask
 from benchmarks.trainer import PRECISIONS, Trainer, request, working_folder
-from tunery.core.models import Precision
+from tunery.core.hyperparameters import Precision
 from tunery.core.progress import Metrics
 from tunery.trainers.text_data import batches
 

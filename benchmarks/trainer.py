@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from tunery.core.hyperparameters import ResolvedHyperparameters
-from tunery.core.models import Precision
+from tunery.core.hyperparameters import Precision, ResolvedHyperparameters
 from tunery.core.progress import AnyProgress, Died, Failed, Finished, RunRequest
 from tunery.core.trainer_protocol import Begin, said, to_line
 

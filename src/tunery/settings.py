@@ -16,7 +16,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from tunery.core.models import Precision
+from tunery.core.hyperparameters import Precision
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.trainers.conftest import Changed, attempt, chat, write
-from tunery.core.models import Precision
+from tunery.core.hyperparameters import Precision
 from tunery.core.progress import (
     AnyProgress,
     CheckpointSaved,

@@ -9,6 +9,9 @@ from tunery.core.errors import InvalidValue
 Auto = Literal["auto"]
 Number = TypeVar("Number", int, float)
 
+Precision = Literal["fp32", "bf16"]
+"""What a model computes in; an adapter's own weights and their moments are fp32 always."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Hyperparameters:

@@ -18,9 +18,6 @@ Modality = Literal["text", "image"]
 Quantization = Literal["nf4"]
 """How the frozen weights are kept: in four bits, as in QLoRA (Dettmers et al. 2023)."""
 
-Precision = Literal["fp32", "bf16"]
-"""What a model computes in; an adapter's own weights and their moments are fp32 always."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class BaseModel:

@@ -9,9 +9,9 @@ from typing import Literal
 
 import msgspec
 
-from tunery.core.hyperparameters import ResolvedHyperparameters
+from tunery.core.hyperparameters import Precision, ResolvedHyperparameters
 from tunery.core.method import FinetuneType, Mode, Priority
-from tunery.core.models import Precision, Quantization
+from tunery.core.models import Quantization
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", omit_defaults=True):

@@ -12,9 +12,9 @@ import msgspec
 
 from tunery.core.closable import Closable
 from tunery.core.errors import Unavailable, Unsupported
+from tunery.core.hyperparameters import Precision
 from tunery.core.job import FineTuningJob
 from tunery.core.method import Subject
-from tunery.core.models import Precision
 from tunery.core.ports import Blobs, Catalog, Run
 from tunery.core.preflight import Preflight
 from tunery.core.progress import AnyProgress

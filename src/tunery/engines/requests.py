@@ -1,9 +1,10 @@
 """What a trainer is told about a job, with paths of this machine in it."""
 
 from tunery.core.errors import Unavailable
+from tunery.core.hyperparameters import Precision
 from tunery.core.job import FineTuningJob
 from tunery.core.method import Method, Preference, Subject, Supervised
-from tunery.core.models import Precision, tuned_model_name
+from tunery.core.models import tuned_model_name
 from tunery.core.ports import Blobs, Catalog, Run
 from tunery.core.progress import PreflightRequest, RunRequest, SubjectRequest
 

@@ -19,7 +19,8 @@ from transformers import (
 )
 
 from tunery.core.errors import Unsupported
-from tunery.core.models import Precision, Quantization
+from tunery.core.hyperparameters import Precision
+from tunery.core.models import Quantization
 from tunery.modeling.folders import resolve_base
 from tunery.modeling.quantized import pack_linears
 
