@@ -18,9 +18,14 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn import functional as F  # noqa: N812  (everyone's name for it)
 
+from tunery.modeling import compiled, compiled_passes
 from tunery.modeling.autograd import Context
 
 _log = logging.getLogger(__name__)
+
+# Numbers from which on a compiled loop is faster than torch where nothing learns: to call it takes
+# longer.
+_MANY_GATED, _MANY_TURNED = 2**16, 2**13
 
 Pass = Callable[..., Tensor | tuple[Tensor, ...]]
 
@@ -63,6 +68,16 @@ class _Gate(Function):
         return torch.ops.aten.silu_backward(dy * up, gate), F.silu(gate).mul_(dy)
 
 
+def _gated(gate: Tensor, up: Tensor) -> Tensor:
+    learns = torch.is_grad_enabled()
+    if (learns or gate.numel() >= _MANY_GATED) and compiled.serves(gate, up):
+        return compiled_passes.gated(gate, up)
+    if learns:
+        out: Tensor = _Gate.apply(gate, up)
+        return out
+    return F.silu(gate).mul_(up)
+
+
 class _Turn(Function):
     """Rotary embedding of `(…, d)` in halves (Su et al. 2021); backward turns the other way."""
 
@@ -92,8 +107,16 @@ def rotary(
     q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, unsqueeze_dim: int = 1
 ) -> tuple[Tensor, Tensor]:
     """`apply_rotary_pos_emb` of transformers."""
+    learns = torch.is_grad_enabled()
+    if (learns or q.numel() >= _MANY_TURNED) and compiled.serves(q, k, cos, sin):
+        # Rows before heads: it is how the products gave them, and how attention reads them.
+        swaps = unsqueeze_dim == 1
+        by_rows = (q.transpose(1, 2), k.transpose(1, 2)) if swaps else (q, k)
+        if all(compiled_passes.turns(x, cos) for x in by_rows):
+            q, k = compiled_passes.turned(*by_rows, cos, sin)
+            return (q.transpose(1, 2), k.transpose(1, 2)) if swaps else (q, k)
     cos, sin = cos.unsqueeze(unsqueeze_dim), sin.unsqueeze(unsqueeze_dim)
-    if not torch.is_grad_enabled() and q.shape[-1] == k.shape[-1]:
+    if not learns and q.shape[-1] == k.shape[-1]:
         turned = _turned(torch.cat((q, k), unsqueeze_dim), cos, sin, 1)
         heads = [x.shape[unsqueeze_dim] for x in (q, k)]
         q, k = turned.split(heads, unsqueeze_dim)
@@ -149,8 +172,10 @@ def _norm_for(module: nn.Module) -> Pass | None:
     return None
 
 
-def _norm(factor: Tensor, eps: float) -> Pass:
+def _norm(factor: Tensor, eps: float) -> Callable[[Tensor], Tensor]:
     def ours(x: Tensor) -> Tensor:
+        if compiled.serves(x, factor):
+            return compiled_passes.norm(x, factor, eps)
         if x.dtype == factor.dtype == torch.float32 and not torch.is_grad_enabled():
             return F.rms_norm(x, factor.shape, factor, eps)
         out: Tensor = _Norm.apply(x, factor, eps)
@@ -170,11 +195,7 @@ def _mlp_for(module: nn.Module) -> Pass | None:
     def ours(x: Tensor) -> Tensor:
         # Looked up anew each time: by then, places may stand where the linears stood.
         gate, up, down = (module.get_submodule(n) for n in ("gate_proj", "up_proj", "down_proj"))
-        if torch.is_grad_enabled():
-            passed: Tensor = _Gate.apply(gate(x), up(x))
-        else:
-            passed = F.silu(gate(x)).mul_(up(x))
-        out: Tensor = down(passed)
+        out: Tensor = down(_gated(gate(x), up(x)))
         return out
 
     weight = gate_proj.weight
