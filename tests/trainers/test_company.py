@@ -1,6 +1,6 @@
 """Jobs in company get what each gets alone; what befalls one is its own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
@@ -26,10 +26,13 @@ from tunery.core.progress import (
 from tunery.modeling.base import Base, Losses
 from tunery.modeling.load import load_model
 from tunery.modeling.stream import Stream
+from tunery.trainers import company
+from tunery.trainers.asks import Turn, pass_through
 from tunery.trainers.attempt import carry_out
 from tunery.trainers.budget import Budget
 from tunery.trainers.company import Company
 from tunery.trainers.failures import told
+from tunery.trainers.lanes import Lanes
 
 N_STEPS = 20
 RANKS = (1, 2, 4, 8, 3, 5, 6, 4)
@@ -146,14 +149,13 @@ def test_eight_jobs_together_are_the_same_eight_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Four begin, the others join one by one; the passes are shared by several of them."""
-    n_adapters: list[int] = []
-    losses = Base.losses
+    n_jobs: list[int] = []
 
-    def noted(self: Base, stream: Stream) -> Losses:
-        n_adapters.append(len(stream.spans))
-        return losses(self, stream)
+    def noted(base: Base, turns: Sequence[Turn], lanes: Lanes) -> None:
+        n_jobs.append(len(turns))
+        pass_through(base, turns, lanes)
 
-    monkeypatch.setattr(Base, "losses", noted)
+    monkeypatch.setattr(company, "pass_through", noted)
     for request in requests[:4]:
         room.join(request)
     for request in requests[4:]:
@@ -161,7 +163,7 @@ def test_eight_jobs_together_are_the_same_eight_alone(
             room.turn()
         room.join(request)
     room.run()
-    assert max(n_adapters) >= 4
+    assert max(n_jobs) >= 4
     for job, request in enumerate(requests):
         is_as_alone(room, request, alone(job))
 

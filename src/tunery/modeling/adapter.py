@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -116,10 +117,38 @@ class Adapter:
         self.grad = torch.zeros_like(self.master)
         exact = weight.dtype == torch.float32
         self._live = self.master if exact else self.master.to(weight.dtype)
-        self.parts: dict[Family, Part] = {}
+        self.parts = self._all_cut(targeted)
+        self._sides: dict[int, Adapter] = {0: self}
+
+    def side(self, number: int) -> Adapter:
+        """The same weights with gradients of their own: for passes at the same time.
+
+        Number 0 is the adapter itself; `gather` adds the others' gradients to its own.
+        """
+        if number not in self._sides:
+            side = self._sides[number] = copy(self)
+            side.grad = torch.zeros_like(self.grad)
+            side.parts = side._all_cut({family: part.at for family, part in self.parts.items()})
+        return self._sides[number]
+
+    def gather(self) -> None:
+        """Add the gradients of all sides to its own, in their order."""
+        for number, side in sorted(self._sides.items()):
+            if number:
+                self.grad.add_(side.grad)
+                side.grad.zero_()
+
+    def forget_gradients(self) -> None:
+        """Let there be none, on any side."""
+        for side in self._sides.values():
+            side.grad.zero_()
+
+    def _all_cut(self, targeted: Mapping[Family, list[int]]) -> dict[Family, Part]:
+        parts: dict[Family, Part] = {}
         start = 0
         for family, at in targeted.items():
-            self.parts[family], start = self._cut(family, at, start)
+            parts[family], start = self._cut(family, at, start)
+        return parts
 
     def _cut(self, family: Family, at: list[int], start: int) -> tuple[Part, int]:
         r = self.config.r

@@ -10,9 +10,10 @@ Axes: `T` rows, `i` inputs, `o` outputs of the whole family, `r` an adapter's ra
 from __future__ import annotations
 
 import logging
+import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import torch
@@ -38,12 +39,11 @@ _FUSED = (".out_proj",)
 _FUSED_IN = {"falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h"}
 
 
-@dataclass(eq=False)
-class Flight:
-    """What the layers of one base need to know of the pass under way.
+class Flight(threading.local):
+    """What the layers of one base need to know of the pass under way in a thread.
 
-    The base, its places and its attention modules share one, set and emptied by the base. It is no
-    context variable, because on CUDA backward runs in another thread.
+    The base, its places and its attention modules share one, set and emptied by the base. Each
+    thread sees its own: several passes can be under way at once.
 
     Attributes:
         spans: whose rows are whose; `None` between passes, when places are plain linears.
@@ -56,14 +56,16 @@ class Flight:
         anchor: makes autograd visit a product whose input needs no gradient.
     """
 
-    spans: Sequence[Span] | None = None
-    stream: Stream | None = None
-    reading: Reading | None = None
-    packs: Packs | None = None
-    stack: Stack | None = None
-    recompute: bool = False
-    products: dict[Family, tuple[Tensor, tuple[Tensor, ...]]] = field(default_factory=dict)
-    anchor: Tensor = field(default_factory=lambda: torch.zeros((), requires_grad=True))
+    def __init__(self, device: torch.device) -> None:
+        """No pass is under way; done once for each thread."""
+        self.spans: Sequence[Span] | None = None
+        self.stream: Stream | None = None
+        self.reading: Reading | None = None
+        self.packs: Packs | None = None
+        self.stack: Stack | None = None
+        self.recompute = False
+        self.products: dict[Family, tuple[Tensor, tuple[Tensor, ...]]] = {}
+        self.anchor = torch.zeros((), device=device, requires_grad=True)
 
     def land(self) -> None:
         """Forget the pass."""

@@ -6,7 +6,7 @@ longest one, `Q` rows of those that ask, `R` taught rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  (everyone's name for it)
+
+from tunery.modeling.tiles import Tiles, tiles
 
 if TYPE_CHECKING:
     from tunery.modeling.adapter import Adapter
@@ -261,6 +263,7 @@ class Stream:
         *,
         grid: bool = False,
         grain: int = 1,
+        sides: Mapping[Adapter, Adapter] | None = None,
     ) -> None:
         """Lay out `segments`, of which each teaches something.
 
@@ -269,12 +272,13 @@ class Stream:
             device: where the pass runs.
             grid: one padded row per segment.
             grain: fill each adapter's rows up to a multiple of this many, so that shapes recur.
+            sides: for some adapters, which side of theirs takes the gradient.
         """
         self.segments = _by_adapter(segments)
         self.device, self.grid, self.grain = device, grid, grain
         lengths = [segment.n_rows for segment in self.segments]
         width = max(lengths) if grid else None
-        self.starts, self.spans = _lay_out(self.segments, width, grain)
+        self.starts, self.spans = _lay_out(self.segments, width, grain, sides or {})
         self.size = self.spans[-1].end
         self._fill(len(self.segments) if grid else 1)
         self._index: dict[tuple[str, int, int, int], tuple[Tensor, Tensor]] = {}
@@ -311,6 +315,12 @@ class Stream:
             for lines in (whole, forked)
             for members in _alike([len(line.rows) for line in lines], self.grain)
         ]
+
+    @cached_property
+    def tiles(self) -> Tiles:
+        """All sequences, cut for the compiled attention."""
+        lines = [(line.rows.numpy(), line.n_repeated) for line in self._lines]
+        return tiles(lines, self.size, self.grain)
 
     @cached_property
     def sequences(self) -> Sequences:
@@ -448,7 +458,10 @@ def _by_adapter(segments: Sequence[Segment | Fork]) -> list[Segment | Fork]:
 
 
 def _lay_out(
-    segments: Sequence[Segment | Fork], width: int | None, grain: int
+    segments: Sequence[Segment | Fork],
+    width: int | None,
+    grain: int,
+    sides: Mapping[Adapter, Adapter],
 ) -> tuple[list[int], list[Span]]:
     """Each segment's first row, and each adapter's span, filled up to a multiple of `grain`."""
     starts: list[int] = []
@@ -460,7 +473,10 @@ def _lay_out(
         if i + 1 == len(segments) or segments[i + 1].adapter is not segment.adapter:
             row = first + _up(row - first, grain)
             lengths = tuple(each.n_rows for each in segments[begun : i + 1])
-            spans.append(Span(segment.adapter, first, row, lengths if width else None))
+            adapter = (
+                None if segment.adapter is None else sides.get(segment.adapter, segment.adapter)
+            )
+            spans.append(Span(adapter, first, row, lengths if width else None))
             first, begun = row, i + 1
     return starts, spans
 

@@ -20,6 +20,7 @@ from tunery.modeling.adapter import Adapter
 from tunery.modeling.base import Base, Losses
 from tunery.modeling.stream import Fork, Segment, micro_batches
 from tunery.trainers.budget import Budget
+from tunery.trainers.lanes import Lane, Lanes, Load, deal
 
 Value = TypeVar("Value")
 Item = TypeVar("Item", bound=Segment | Fork)
@@ -124,7 +125,7 @@ class Turn:
         """Begin again, as if nothing had gone through; the budget may be another now."""
         adapter = self.ask.adapter
         if self.ask.learns and adapter is not None and self._drawn is not None:
-            adapter.grad.zero_()
+            adapter.forget_gradients()
             adapter.dropout.set_state(self._drawn)
         self._left = deque(portions(self._base, self.ask.items, self.ask.budget))
         self.rows: Rows = []
@@ -149,7 +150,7 @@ class Turn:
         self.rows += rows.tolist()
 
 
-def pass_through(base: Base, turns: Sequence[Turn]) -> None:
+def pass_through(base: Base, turns: Sequence[Turn], lanes: Lanes) -> None:
     """One pass over the next portion of each, all of which learn or all of which look."""
     if turns[0].is_torn and turns[0].ask.torn is not None:
         [turn] = turns
@@ -157,16 +158,54 @@ def pass_through(base: Base, turns: Sequence[Turn]) -> None:
         return
     # In a stream, what has the same adapter stands together.
     turns = sorted(turns, key=lambda turn: turn.ask.adapter is None)
-    with torch.set_grad_enabled(turns[0].ask.learns):
-        stream = base.stream([item for turn in turns for item in turn.portion])
-        parts = seen(base.losses(stream), stream.counts, [turn.portion for turn in turns])
-        verdicts = [
-            turn.ask.judge(turn.portion, part) for turn, part in zip(turns, parts, strict=True)
-        ]
-        if (loss := torch.stack([verdict.loss for verdict in verdicts]).sum()).requires_grad:
-            loss.backward()
-    for turn, verdict in zip(turns, verdicts, strict=True):
-        turn.note(verdict.rows)
+    dealt = deal([_load(turn) for turn in turns], lanes.most)
+    works = [_Work(base, turns, dealt, number) for number in range(len(dealt))]
+    found = lanes.run(works)
+    for number, turn in enumerate(turns):
+        if turn.ask.learns and turn.ask.adapter is not None:
+            turn.ask.adapter.gather()
+        turn.note(torch.cat([rows[number] for rows in found if number in rows]))
+
+
+def _load(turn: Turn) -> Load:
+    # Its masks are drawn in the order of its rows.
+    drops = turn.ask.adapter is not None and turn.ask.adapter.config.lora_dropout > 0
+    return Load(items=turn.portion, whole=turn.ask.learns and drops)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """A lane's part of a pass."""
+
+    base: Base
+    turns: Sequence[Turn]
+    dealt: Sequence[Lane]
+    number: int
+
+    def __call__(self) -> dict[int, Tensor]:
+        """What was found of each turn that is in the lane."""
+        parts = sorted(self.dealt[self.number].parts.items())
+        asks = [self.turns[number].ask for number, _ in parts]
+        with torch.set_grad_enabled(asks[0].learns):
+            stream = self.base.stream([item for _, items in parts for item in items], self._sides())
+            looks = seen(self.base.losses(stream), stream.counts, [items for _, items in parts])
+            verdicts = [
+                ask.judge(items, look)
+                for ask, (_, items), look in zip(asks, parts, looks, strict=True)
+            ]
+            loss = torch.stack([verdict.loss for verdict in verdicts]).sum()
+            if loss.requires_grad:
+                loss.backward()
+        return {number: verdict.rows for (number, _), verdict in zip(parts, verdicts, strict=True)}
+
+    def _sides(self) -> dict[Adapter, Adapter]:
+        """For each adapter which side of it is nobody's before this lane."""
+        sides: dict[Adapter, Adapter] = {}
+        for number in self.dealt[self.number].parts:
+            before = sum(number in lane.parts for lane in self.dealt[: self.number])
+            if (adapter := self.turns[number].ask.adapter) is not None and before:
+                sides[adapter] = adapter.side(before)
+        return sides
 
 
 def portions(base: Base, items: Sequence[Item], budget: Budget) -> list[list[Item]]:

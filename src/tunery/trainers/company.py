@@ -18,6 +18,7 @@ from tunery.modeling.stream import Fork, Segment
 from tunery.trainers import memory
 from tunery.trainers.asks import Alone, Ask, Turn, cost, pass_through
 from tunery.trainers.budget import Budget
+from tunery.trainers.lanes import Lanes
 
 Value = TypeVar("Value")
 Job: TypeAlias = Generator[Value | Ask | Alone, Any, None]
@@ -53,7 +54,7 @@ class Company(Generic[Value]):
 
     def __init__(self, base: Base, budget: Budget) -> None:
         """Nobody is there yet. `budget` is that of a pass of several jobs."""
-        self._base = base
+        self._base, self._lanes = base, Lanes(base)
         self._budget, self._most_rows = budget, budget.max_rows
         self._members: dict[str, _Member[Value]] = {}
 
@@ -112,7 +113,7 @@ class Company(Generic[Value]):
     def _together(self, chosen: dict[_Member[Value], Turn]) -> Iterator[tuple[str, Value | Note]]:
         costs = [cost(self._base, turn.portion) for turn in chosen.values()]
         try:
-            pass_through(self._base, list(chosen.values()))
+            pass_through(self._base, list(chosen.values()), self._lanes)
         except Exception as error:
             trouble = self._trouble(error)
         else:

@@ -19,8 +19,9 @@ from tunery.modeling.base import Base
 # What torch's allocator for the CPU says; it has no exception of its own.
 _CPU_WORDS = ("can't allocate memory", "not enough memory", "DefaultCPUAllocator")
 
-# Of each trained number: the master, its gradient, two moments, and a copy for products.
-_COPIES = 5
+# Of each trained number: the master, its gradient on up to four sides, two moments, and a copy for
+# products.
+_COPIES = 8
 _FP32 = 4
 
 
