@@ -10,9 +10,11 @@ from torch.nn import functional as F  # noqa: N812
 from transformers import PreTrainedModel
 
 from tests.modeling.models import ARCHITECTURES, GRIDS, fill, learn, segments, tiny_model, tokens
+from tunery.bases.catalog import BUILT_IN
 from tunery.core.lora import LoraConfig
 from tunery.modeling.adapter import Adapter
 from tunery.modeling.base import Base
+from tunery.modeling.load import load_model
 from tunery.modeling.stream import Segment
 
 
@@ -37,6 +39,21 @@ def test_a_stream_gives_what_each_row_gets_alone(name: str) -> None:
     with torch.no_grad():
         alone = torch.cat([eager_nats(untouched, ids) for ids in rows])
     torch.testing.assert_close(nats, alone, atol=2e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["llama", "qwen2", "mixtral", "gptoss", "mamba", "falcon", "lfm2"])
+def test_a_model_that_is_sure_of_itself_is_packed_in_bf16_where_it_is_in_fp32(name: str) -> None:
+    model = tiny_model(name)
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.ndim > 1:
+                weight.mul_(3)
+    assert Base(model.bfloat16()).layout.packed == (name not in GRIDS)
+
+
+def test_the_built_in_model_is_packed_in_both() -> None:
+    for dtype in (torch.float32, torch.bfloat16):
+        assert Base(load_model(str(BUILT_IN / "tiny-chat"), dtype=dtype).model).layout.packed
 
 
 @pytest.mark.parametrize("name", ["llama", "gemma2", "mistral", "phi", "gptoss", "mamba"])
