@@ -10,6 +10,7 @@ from tunery.modeling.adapter import Adapter
 from tunery.modeling.base import Base
 from tunery.modeling.checkpointing import fits, kept_bytes, rows_that_fit
 from tunery.modeling.stream import Fork, Segment, Stream
+from tunery.trainers import memory
 from tunery.trainers.preparation import rows_at_a_time
 
 GIB = 2**30
@@ -168,14 +169,12 @@ def test_rows_that_fit_leave_room_for_adapters() -> None:
     assert rows_that_fit(GIB, 4 * 2**20) == 0
 
 
-@pytest.mark.parametrize(("free", "expected"), [(None, 2048), (3, 4096), (5, 7123), (80, 16384)])
+@pytest.mark.parametrize(("free", "expected"), [(3, 4096), (5, 7123), (80, 16384)])
 def test_a_gpu_takes_as_many_rows_as_it_can_keep(
-    free: int | None, expected: int, monkeypatch: pytest.MonkeyPatch
+    free: int, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base = Base(tiny_model("llama"))
-    monkeypatch.setattr(
-        "tunery.modeling.base.free_bytes", lambda device: None if free is None else free * GIB
-    )
+    monkeypatch.setattr("tunery.modeling.base.free_bytes", lambda device: free * GIB)
     base.__dict__["_kept_per_row"] = 2**18
     assert rows_at_a_time(base).max_rows == expected
 
@@ -219,3 +218,11 @@ def test_dropout_masks_are_counted_too() -> None:
         kept.append((kept_bytes(lambda stream=stream: base.losses(stream), base.model), more))  # type: ignore[misc]
     [(plain, expected_plain), (dropped, expected_dropped)] = kept
     assert dropped - plain == expected_dropped - expected_plain
+
+
+@pytest.mark.parametrize(("memory_bytes", "expected"), [(2**30, 4096), (2**20, 2048)])
+def test_a_pass_on_a_cpu_has_more_rows_where_they_are_little_of_its_memory(
+    monkeypatch: pytest.MonkeyPatch, memory_bytes: int, expected: int
+) -> None:
+    monkeypatch.setattr(memory, "available_bytes", lambda device: memory_bytes)
+    assert rows_at_a_time(Base(tiny_model("llama"))).max_rows == expected

@@ -16,14 +16,16 @@ from tunery.modeling.chat import Chat
 from tunery.modeling.folders import resolve_base
 from tunery.modeling.load import load_tokenizer
 from tunery.modeling.optimizer import AdamW, learning_rate
-from tunery.trainers import checkpoint, disk, token_cache
+from tunery.trainers import checkpoint, disk, memory, token_cache
 from tunery.trainers.budget import Budget
 from tunery.trainers.checkpoint import Position
 from tunery.trainers.resuming import check_same, resumed
 from tunery.trainers.text_data import Examples, batches, load_examples
 
-# Rows of a pass to begin with.
+# Rows of a pass to begin with: the second where what they keep is little of the memory there is.
 _ROWS_ON_CPU = 2048
+_MOST_ON_CPU = 4096
+_LITTLE = 1 / 8
 _MOST_ON_CUDA = 16384
 # So many keep a GPU busy: where fewer fit, layers rather keep nothing and are computed again.
 _FEWEST_ON_CUDA = 4096
@@ -111,7 +113,10 @@ def rows_at_a_time(base: Base) -> Budget:
     """The budget to begin with."""
     fitting = base.rows_that_fit
     if fitting is None:
-        return Budget(_ROWS_ON_CPU)
+        # Of all memory, not of what is free just now: a job is cut alike whenever it begins.
+        most = memory.of_activations(base, _MOST_ON_CPU)
+        is_little = most <= _LITTLE * memory.available_bytes(base.device)
+        return Budget(_MOST_ON_CPU if is_little else _ROWS_ON_CPU)
     return Budget(min(_MOST_ON_CUDA, max(_FEWEST_ON_CUDA, fitting)))
 
 
