@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from tests.modeling.models import segments, tokens
+from tunery.modeling import tiled
 from tunery.modeling.attention import Manner, by_products, fused
 from tunery.modeling.stream import Stream
 
@@ -45,7 +46,9 @@ MANNERS = {
     "cap": Manner(scale=0.4, cap=2.0, window=4),
     "sinks": Manner(scale=0.4, sinks=torch.tensor([0.3, -1.0, 2.0, 0.0])),
 }
-CASES = [(by_products, name) for name in MANNERS] + [(fused, "full"), (fused, "window")]
+CASES = [(way, name) for way in (by_products, tiled.attention) for name in MANNERS]
+CASES = [case for case in CASES if case != (tiled.attention, "cap")]
+CASES += [(fused, "full"), (fused, "window")]
 
 
 @pytest.mark.parametrize("grain", [1, 16])
@@ -68,7 +71,7 @@ def test_values_and_gradients_are_the_textbooks(attend: Attend, name: str, grain
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("attend", [by_products, fused])
+@pytest.mark.parametrize("attend", [by_products, tiled.attention, fused])
 def test_a_segment_that_is_not_a_number_leaves_its_neighbours_alone(attend: Attend) -> None:
     torch.manual_seed(0)
     stream = Stream(segments(tokens(9, 10, 9, 10)), CPU)

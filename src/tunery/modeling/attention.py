@@ -21,7 +21,7 @@ from torch.autograd import Function
 from torch.nn import functional as F  # noqa: N812  (everyone's name for it)
 from transformers import AttentionInterface
 
-from tunery.modeling import varlen
+from tunery.modeling import tiled, varlen
 from tunery.modeling.autograd import Context
 
 if TYPE_CHECKING:
@@ -104,11 +104,12 @@ def _way(
     q: Tensor, k: Tensor, v: Tensor, stream: Stream, manner: Manner
 ) -> Callable[[Tensor, Tensor, Tensor, Stream, Manner], Tensor]:
     """What computes it fastest."""
-    if not is_plain(manner):
-        return by_products
-    if varlen.serves(q, k, v):
-        return varlen.attention
-    return fused if _is_long(stream) else by_products
+    if is_plain(manner):
+        if varlen.serves(q, k, v):
+            return varlen.attention
+        if _is_long(stream):
+            return fused
+    return tiled.attention if tiled.serves(q, k, v, manner) else by_products
 
 
 def _is_long(stream: Stream) -> bool:

@@ -1,0 +1,206 @@
+"""The loops of attention on a CPU, compiled: all of it but the products.
+
+Rows that ask are kept as `(B, K, Q, R, d)` and those that are looked at as `(B, K, M, d)`, so that
+a product takes what a tile's query heads ask of one key head as one matrix of `Q * R` rows. A tile
+of which some is padding holds that at its end.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from tunery.modeling.compiled import Numbers, inline, kernel, read, rounded
+from tunery.modeling.lanes import LANES, each, exp, inside, larger, largest, load, store, total
+
+_f = np.float32
+_NOTHING, _ONE, _LEAST = _f(0), _f(1), _f(-np.inf)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _copy(_: object, target: Any, to: Any, source: Any, at: Any, n: Any) -> Any:  # noqa: ANN401
+    """`n` numbers of `source` from `at` into `target` from `to`, which lies elsewhere."""
+    signature = types.void(target, to, source, at, n)
+
+    def generate(context: Any, builder: Any, made: Any, arguments: Any) -> Any:  # noqa: ANN401
+        places = []
+        for array, index in ((0, 1), (2, 3)):
+            kind = made.args[array]
+            data = context.make_array(kind)(context, builder, arguments[array]).data
+            places.append(builder.gep(data, [arguments[index]]))
+        size = context.get_abi_sizeof(context.get_data_type(target.dtype))
+        cgutils.raw_memcpy(builder, *places, arguments[4], ir.Constant(arguments[4].type, size))
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@kernel
+def lay_out(
+    source: Numbers,
+    row_stride: int,
+    head_stride: int,
+    heads: int,
+    fold: int,
+    width: int,
+    rows: Numbers,
+    first: Numbers,
+    length: Numbers,
+    target: Numbers,
+) -> None:
+    """Copy rows of a stream into tiles, `(tile, heads, row, fold, width)`; zeros where padded."""
+    wide = fold * width
+    for tile in range(first.size):
+        to = first[tile] * heads * wide
+        for head in range(heads):
+            for slot in range(first[tile], first[tile] + length[tile]):
+                if rows[slot] < 0:
+                    target[to : to + wide] = 0
+                else:
+                    at = rows[slot] * row_stride + head * fold * head_stride
+                    for i in range(fold):
+                        _copy(target, to + i * width, source, at + i * head_stride, width)
+                to += wide
+
+
+@kernel
+def collect(
+    source: Numbers,
+    heads: int,
+    width: int,
+    begin: Numbers,
+    slots: Numbers,
+    tiles: Numbers,
+    first: Numbers,
+    length: Numbers,
+    target: Numbers,
+) -> None:
+    """Write each row of a stream: what the tiles have of it, summed; zeros where none has any."""
+    sums = np.empty(width, np.float32)
+    to = 0
+    for row in range(begin.size - 1):
+        there = slots[begin[row] : begin[row + 1]]
+        for head in range(heads):
+            if there.size == 0:
+                target[to : to + width] = 0
+            elif there.size == 1:
+                _copy(
+                    target,
+                    to,
+                    source,
+                    _place(there[0], head, heads, tiles, first, length) * width,
+                    width,
+                )
+            else:
+                sums[:] = 0
+                for slot in there:
+                    at = _place(slot, head, heads, tiles, first, length) * width
+                    for i in range(width):
+                        sums[i] += read(source[at + i])
+                for i in range(width):
+                    target[to + i] = rounded(target, sums[i])
+            to += width
+
+
+@inline
+def _place(
+    slot: int, head: int, heads: int, tiles: Numbers, first: Numbers, length: Numbers
+) -> int:
+    start = first[tiles[slot]]
+    place: int = start * heads + head * length[tiles[slot]] + slot - start
+    return place
+
+
+@kernel
+def weigh(
+    scores: Numbers,
+    asks: Numbers,
+    before: Numbers,
+    heads: int,
+    fold: int,
+    most_asks: int,
+    looked_at: int,
+    window: int,
+    scale: float,
+    sinks: Numbers,
+) -> None:
+    """Softmax in place of scaled scores, over what each row may look at; zeros elsewhere."""
+    found = np.empty(looked_at, np.float32)
+    nothing, least, scales = each(_NOTHING), each(_LEAST), each(np.float32(scale))
+    at = 0
+    for tile in range(asks.size):
+        for head in range(heads):
+            for ask in range(asks[tile]):
+                end = before[tile] + ask + 1
+                start = max(end - window, 0)
+                low, high = start // LANES * LANES, (end + LANES - 1) // LANES * LANES
+                for query_head in range(head * fold, (head + 1) * fold):
+                    most = each(sinks[query_head]) if sinks.size else least
+                    for i in range(low, high, LANES):
+                        x = load(scores, at + i) * scales
+                        x = inside(i - start, end - start, x, least)
+                        store(found, i, x)
+                        most = larger(x, most)
+                    top = largest(most)
+                    most = each(top)
+                    mass = nothing
+                    for i in range(low, high, LANES):
+                        x = exp(load(found, i) - most)
+                        x = inside(i - start, end - start, x, nothing)
+                        store(found, i, x)
+                        mass = mass + x
+                    whole = total(mass)
+                    if sinks.size:
+                        whole += total(exp(each(sinks[query_head] - top))) / np.float32(LANES)
+                    part = each(_ONE / whole)
+                    scores[at : at + low] = 0
+                    for i in range(low, high, LANES):
+                        store(scores, at + i, load(found, i) * part)
+                    scores[at + high : at + looked_at] = 0
+                    at += looked_at
+            padding = (most_asks - asks[tile]) * fold * looked_at
+            scores[at : at + padding] = 0
+            at += padding
+
+
+@kernel
+def weigh_back(
+    slopes: Numbers,
+    weights: Numbers,
+    asks: Numbers,
+    before: Numbers,
+    heads: int,
+    fold: int,
+    most_asks: int,
+    looked_at: int,
+    window: int,
+    scale: float,
+) -> None:
+    """The slope of each score, in place of that of its weight."""
+    scales = each(np.float32(scale))
+    at = 0
+    for tile in range(asks.size):
+        for _ in range(heads):
+            for ask in range(asks[tile]):
+                end = before[tile] + ask + 1
+                start = max(end - window, 0)
+                low, high = start // LANES * LANES, (end + LANES - 1) // LANES * LANES
+                for _ in range(fold):
+                    mass = each(_NOTHING)
+                    for i in range(at + low, at + high, LANES):
+                        mass = mass + load(slopes, i) * load(weights, i)
+                    along = each(total(mass))
+                    slopes[at : at + low] = 0
+                    for i in range(at + low, at + high, LANES):
+                        x = (load(slopes, i) - along) * (load(weights, i) * scales)
+                        store(slopes, i, x)
+                    slopes[at + high : at + looked_at] = 0
+                    at += looked_at
+            padding = (most_asks - asks[tile]) * fold * looked_at
+            slopes[at : at + padding] = 0
+            at += padding
