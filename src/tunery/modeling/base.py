@@ -339,9 +339,12 @@ class Base:
         if self.head is None or not hasattr(self._run(self.decoder, stream), "last_hidden_state"):
             _log.info("the head is not plain: no last hidden state")
             return False
-        rows = torch.arange(4, device=self.device)
+        rows, hidden = torch.arange(4, device=self.device), self._hidden(stream)[None, :4]
+        if hidden.dtype != self.dtype:
+            _log.info("the head is not plain: it reads %s (Mamba's residuals)", hidden.dtype)
+            return False
         # The same shape on both sides: then equal means equal, in bf16 too.
-        product = self.head(self._hidden(stream)[None, :4])[0]
+        product = self.head(hidden)[0]
         return torch.equal(product, self._logits(stream, rows))
 
 
