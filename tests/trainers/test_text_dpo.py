@@ -337,7 +337,7 @@ def test_running_out_of_memory_halves_the_micro_batch_and_changes_nothing_else(
     values = run(changed(lora_dropout=0.0, folder=f"{FOLDER}/2"))
     [note] = [value for value in values if isinstance(value, Note)]
     assert note.level == "warn"
-    assert "with 2048 tokens at a time; going on with 64" in note.message
+    assert "with 4096 tokens at a time; going on with 64" in note.message
     assert isinstance(values[-1], Finished)
     for ours, theirs in zip(metrics(values), metrics(whole), strict=True):
         assert ours.train_loss == pytest.approx(theirs.train_loss, abs=1e-5)
