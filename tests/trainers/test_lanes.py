@@ -93,30 +93,38 @@ def lanes_of(base: Base, most: int) -> Lanes:
     return lanes
 
 
-def test_parts_go_through_at_the_same_time(base: Base) -> None:
+def some(n: int, n_rows: int = 100) -> list[Lane]:
+    return [Lane(n_rows=n_rows) for _ in range(n)]
+
+
+def test_lanes_go_through_at_the_same_time(base: Base) -> None:
     meeting = threading.Barrier(3, timeout=20)
-    ways = lanes_of(base, 3).run([lambda: (meeting.wait(), threading.get_ident())[1]] * 3)
-    assert len(set(ways)) == 3
-    assert ways[0] == threading.get_ident()
+
+    def work(number: int) -> tuple[int, int]:
+        meeting.wait()
+        return number, threading.get_ident()
+
+    found = lanes_of(base, 3).run(some(3), work)
+    assert [number for number, _ in found] == [0, 1, 2]
+    assert len({thread for _, thread in found}) == 3
+    assert found[0][1] == threading.get_ident()
 
 
-def test_what_one_part_raises_is_raised_when_all_have_ended(base: Base) -> None:
+@pytest.mark.parametrize("bad", [0, 1])
+def test_what_one_lane_raises_is_raised_when_all_have_ended(base: Base, bad: int) -> None:
     ended = threading.Event()
     threads = torch.get_num_threads()
 
-    def broken() -> None:
-        raise IndexError("a row")
-
-    def slow() -> None:
+    def work(number: int) -> None:
+        if number == bad:
+            raise IndexError("a row")
         threading.Event().wait(0.2)
         ended.set()
 
-    for works in ([broken, slow], [slow, broken]):
-        ended.clear()
-        with pytest.raises(IndexError, match="a row"):
-            lanes_of(base, 2).run(works)
-        assert ended.is_set()
-        assert torch.get_num_threads() == threads
+    with pytest.raises(IndexError, match="a row"):
+        lanes_of(base, 2).run(some(2), work)
+    assert ended.is_set()
+    assert torch.get_num_threads() == threads
 
 
 def test_each_lane_has_its_share_of_the_threads(base: Base) -> None:
@@ -124,8 +132,11 @@ def test_each_lane_has_its_share_of_the_threads(base: Base) -> None:
     torch.set_num_threads(4)
     try:
         lanes = lanes_of(base, 2)
-        assert lanes.run([torch.get_num_threads] * 2) == [2, 2]
-        assert lanes.run([torch.get_num_threads]) == [4]
+        assert lanes.run(some(2), lambda _: torch.get_num_threads()) == [2, 2]
+        large = 2**33 // base.n_parameters
+        assert lanes.run(some(1, large), lambda _: torch.get_num_threads()) == [4]
+        assert lanes.run(some(1), lambda _: torch.get_num_threads()) == [1]
+        assert torch.get_num_threads() == 4
     finally:
         torch.set_num_threads(before)
 

@@ -279,9 +279,13 @@ class Base:
         return logits.float()
 
     @cached_property
+    def n_parameters(self) -> int:
+        """Numbers of the model, shared ones once."""
+        return sum(one.numel() for one in self.model.parameters())
+
+    @cached_property
     def _packed_weights(self) -> Packs | None:
-        weight = next(self.model.parameters())
-        return packs_for(weight, sum(one.numel() for one in self.model.parameters()))
+        return packs_for(next(self.model.parameters()), self.n_parameters)
 
     def _attend(self, name: str) -> None:
         with self._attending:  # of passes at the same time, the first one sees to it

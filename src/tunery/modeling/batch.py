@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 
+import torch
 from torch import Tensor
 
 from tunery.modeling.adapter import Adapter
@@ -25,6 +27,13 @@ from tunery.modeling.stacks import Stack, worthwhile
 from tunery.modeling.stream import Span
 
 logger = logging.getLogger(__name__)
+
+_WORTH_SHARING = 2**30
+"""Rows times parameters of a pass: with fewer, threads that share its operations wait longer for
+each other than they work."""
+
+_FEWEST_ROWS = 64
+"""A pass of fewer takes as long: its weights are read all the same."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,10 +189,23 @@ class Batch:
             for memory, (sequence, n_tokens) in due.items()
         ]
         reading = Reading(portions, self._base.device)
-        logits = self._base.next_logits(reading, self._stacked(reading.spans))
+        with self._threads_for(reading):
+            logits = self._base.next_logits(reading, self._stacked(reading.spans))
         readers = [due[portion.memory][0] for portion in reading.portions]
         ready = [row for row, reader in enumerate(readers) if reader.n_unread == 0]
         return self._chosen(logits[ready], [readers[row] for row in ready]) if ready else []
+
+    @contextmanager
+    def _threads_for(self, reading: Reading) -> Iterator[None]:
+        """One thread for a pass of which each operation is short; otherwise all."""
+        threads = torch.get_num_threads()
+        rows = max(reading.ids.numel(), _FEWEST_ROWS)
+        if self._base.device.type == "cpu" and rows * self._base.n_parameters < _WORTH_SHARING:
+            torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
 
     def _stacked(self, spans: Sequence[Span]) -> Stack | None:
         """The adapters of `spans` side by side, where that is faster; kept for the next step."""

@@ -159,8 +159,7 @@ def pass_through(base: Base, turns: Sequence[Turn], lanes: Lanes) -> None:
     # In a stream, what has the same adapter stands together.
     turns = sorted(turns, key=lambda turn: turn.ask.adapter is None)
     dealt = deal([_load(turn) for turn in turns], lanes.most)
-    works = [_Work(base, turns, dealt, number) for number in range(len(dealt))]
-    found = lanes.run(works)
+    found = lanes.run(dealt, lambda number: _go_through(base, turns, dealt, number))
     for number, turn in enumerate(turns):
         if turn.ask.learns and turn.ask.adapter is not None:
             turn.ask.adapter.gather()
@@ -173,39 +172,34 @@ def _load(turn: Turn) -> Load:
     return Load(items=turn.portion, whole=turn.ask.learns and drops)
 
 
-@dataclass(frozen=True)
-class _Work:
-    """A lane's part of a pass."""
+def _go_through(
+    base: Base, turns: Sequence[Turn], dealt: Sequence[Lane], number: int
+) -> dict[int, Tensor]:
+    """Let one lane through; gives what was found of each turn that is in it."""
+    parts = sorted(dealt[number].parts.items())
+    asks = [turns[turn].ask for turn, _ in parts]
+    with torch.set_grad_enabled(asks[0].learns):
+        stream = base.stream(
+            [item for _, items in parts for item in items], _sides(turns, dealt, number)
+        )
+        looks = seen(base.losses(stream), stream.counts, [items for _, items in parts])
+        verdicts = [
+            ask.judge(items, look) for ask, (_, items), look in zip(asks, parts, looks, strict=True)
+        ]
+        loss = torch.stack([verdict.loss for verdict in verdicts]).sum()
+        if loss.requires_grad:
+            loss.backward()
+    return {turn: verdict.rows for (turn, _), verdict in zip(parts, verdicts, strict=True)}
 
-    base: Base
-    turns: Sequence[Turn]
-    dealt: Sequence[Lane]
-    number: int
 
-    def __call__(self) -> dict[int, Tensor]:
-        """What was found of each turn that is in the lane."""
-        parts = sorted(self.dealt[self.number].parts.items())
-        asks = [self.turns[number].ask for number, _ in parts]
-        with torch.set_grad_enabled(asks[0].learns):
-            stream = self.base.stream([item for _, items in parts for item in items], self._sides())
-            looks = seen(self.base.losses(stream), stream.counts, [items for _, items in parts])
-            verdicts = [
-                ask.judge(items, look)
-                for ask, (_, items), look in zip(asks, parts, looks, strict=True)
-            ]
-            loss = torch.stack([verdict.loss for verdict in verdicts]).sum()
-            if loss.requires_grad:
-                loss.backward()
-        return {number: verdict.rows for (number, _), verdict in zip(parts, verdicts, strict=True)}
-
-    def _sides(self) -> dict[Adapter, Adapter]:
-        """For each adapter which side of it is nobody's before this lane."""
-        sides: dict[Adapter, Adapter] = {}
-        for number in self.dealt[self.number].parts:
-            before = sum(number in lane.parts for lane in self.dealt[: self.number])
-            if (adapter := self.turns[number].ask.adapter) is not None and before:
-                sides[adapter] = adapter.side(before)
-        return sides
+def _sides(turns: Sequence[Turn], dealt: Sequence[Lane], number: int) -> dict[Adapter, Adapter]:
+    """For each adapter in a lane which side of it no lane before has."""
+    sides: dict[Adapter, Adapter] = {}
+    for turn in dealt[number].parts:
+        before = sum(turn in lane.parts for lane in dealt[:number])
+        if (adapter := turns[turn].ask.adapter) is not None and before:
+            sides[adapter] = adapter.side(before)
+    return sides
 
 
 def portions(base: Base, items: Sequence[Item], budget: Budget) -> list[list[Item]]:

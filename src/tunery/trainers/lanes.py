@@ -29,6 +29,9 @@ _FEWEST_ROWS = 128
 _MOST_LANES = 4
 # The fullest lane may have this many times the rows of the mean.
 _UNEVEN = 1.4
+# Rows times parameters of a lane that is alone: with fewer, threads that share its operations wait
+# longer for each other than they work.
+_WORTH_SHARING = 2**32
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -103,14 +106,14 @@ class Lanes:
     """The threads.
 
     Attributes:
-        most: how many parts can go through at a time.
+        most: how many lanes there can be.
     """
 
     def __init__(self, base: Base) -> None:
         """As many lanes as torch has threads; one where the base must be alone with its pass."""
-        self._threads = torch.get_num_threads()
-        shared = base.device.type == "cpu" and not base.remembers
-        self.most = min(_MOST_LANES, self._threads) if shared else 1
+        self._base, self._threads = base, torch.get_num_threads()
+        self._on_cpu = base.device.type == "cpu"
+        self.most = min(_MOST_LANES, self._threads) if self._on_cpu and not base.remembers else 1
 
     @cached_property
     def _pool(self) -> ThreadPoolExecutor:
@@ -122,20 +125,24 @@ class Lanes:
     def _each(self) -> int:
         return max(1, self._threads // self.most)
 
-    def run(self, works: Sequence[Callable[[], Value]]) -> list[Value]:
-        """What each gives, the first from this thread, when all have ended.
+    def run(self, lanes: Sequence[Lane], work: Callable[[int], Value]) -> list[Value]:
+        """What `work` gives for the number of each lane, the first in this thread.
 
         Raises:
-            Exception: what one of them raised, the first of them in their order.
+            Exception: what it raised, for the first of them, when all have ended.
         """
-        if len(works) == 1:
-            return [works[0]()]
-        first, *rest = works
-        others = [self._pool.submit(work) for work in rest]
-        torch.set_num_threads(self._each)
+        others = [self._pool.submit(work, number) for number in range(1, len(lanes))]
         try:
-            mine = first()
+            torch.set_num_threads(self._share(lanes))
+            mine = work(0)
         finally:
             wait(others)
             torch.set_num_threads(self._threads)
         return [mine, *(other.result() for other in others)]
+
+    def _share(self, lanes: Sequence[Lane]) -> int:
+        """With how many threads each of `lanes` computes."""
+        if len(lanes) > 1:
+            return self._each
+        is_little = lanes[0].n_rows * self._base.n_parameters < _WORTH_SHARING
+        return 1 if self._on_cpu and is_little else self._threads
