@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from typing import IO, Protocol
 
 LOG_LINES = 50
+_LAST_WORDS_S = 1.0
 
 
 class Process(Protocol):
@@ -113,8 +114,11 @@ class Child:
 
     def epitaph(self) -> str:
         """How it ended, and the last lines that it wrote to its standard error."""
+        ending = self.ending()
+        # A child of its own may hold the pipe open: what has been read by then must do.
+        self._readers[1].join(timeout=_LAST_WORDS_S)
         log = "\n".join(self._log)
-        return f"{self.ending()}\n{log}" if log else self.ending()
+        return f"{ending}\n{log}" if log else ending
 
     def _read_lines(self) -> None:
         with _pipe(self._process.stdout) as stdout:
