@@ -20,11 +20,16 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# Losses of one run are held to those of another, wherever either was: in bf16 they would agree to
+# its rounding only.
+EXACT = {"TUNERY_PRECISION": "fp32"}
+
+
 @pytest.fixture(scope="session")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One real server for all tests that leave it running; `openai-main` is another name of it."""
     accounts = {"TUNERY_ACCOUNTS": '{"openai-main": {"kind": "local"}}'}
-    server = Server(tmp_path_factory.mktemp("live") / "home", environment=accounts)
+    server = Server(tmp_path_factory.mktemp("live") / "home", environment=accounts | EXACT)
     server.start()
     yield server
     assert server.stop() == 0, server.log.read_text()
@@ -33,7 +38,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture
 def own_server(tmp_path: Path) -> Iterator[Server]:
     """A server for one test, which may kill it; not started yet."""
-    server = Server(tmp_path / "home")
+    server = Server(tmp_path / "home", environment=EXACT)
     yield server
     if server.is_running:
         server.stop()

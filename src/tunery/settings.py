@@ -84,7 +84,7 @@ class Settings(BaseSettings):
     """Text models that are kept in four bits, for training (QLoRA) and answering, by commas."""
 
     precision: Precision | None = None
-    """What text models are trained in, `fp32` or `bf16`; unset: bf16 on a GPU, fp32 on a CPU."""
+    """What text models are trained in, `fp32` or `bf16`; unset: bf16 where it is clearly faster."""
 
     accounts: dict[str, Account] = Field(default_factory=dict)
     """Names by which requests choose a service: `[accounts.openai-main]` with `kind = "local"`."""

@@ -41,14 +41,19 @@ def test_an_empty_list_says_what_to_do(server: FakeServer, tunery: CommandLine) 
 
 
 def test_a_job_is_shown_with_its_last_events(server: FakeServer, tunery: CommandLine) -> None:
-    own = {"status": "paused", "learning_rate": 0.002, "weight_decay": 0.1}
+    own = {
+        "status": "paused",
+        "learning_rate": 0.002,
+        "weight_decay": 0.1,
+        "precision": "bf16",
+    }
     paused = job("queued", x_tunery=own)
     server.on(f"GET {JOBS}/{JOB_ID}", paused)
     server.on(f"GET {JOBS}/{JOB_ID}/events", page(event(2, "Paused"), event(1, "Created")))
     ended = tunery("jobs", "show", JOB_ID)
     assert "paused" in ended.out
     assert "n_epochs 3" in ended.out
-    assert "learning_rate 0.002  weight_decay 0.1" in ended.out
+    assert "learning_rate 0.002  weight_decay 0.1  precision bf16" in ended.out
     assert "team=paint" in ended.out
     assert ended.out.index("Created") < ended.out.index("Paused")
 

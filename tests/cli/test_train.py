@@ -139,14 +139,15 @@ def test_preferences_are_learnt_with_a_beta(
     ready: FakeServer, tunery: CommandLine, data: str
 ) -> None:
     def created(asked: Asked) -> Canned:
-        planned = {**plan(), "x_tunery": {"learning_rate": 0.002, "r": 16, "beta": 0.2}}
+        own = {"learning_rate": 0.002, "r": 16, "beta": 0.2, "precision": "bf16"}
+        planned = {**plan(), "x_tunery": own}
         return Canned(planned if asked.json["x_tunery"].get("dry_run") else job("queued"))
 
     ready.on(f"POST {JOBS}", created)
     arguments = "-m tiny-chat --method dpo --beta 0.2 --epochs 2 --yes --detach"
     ended = tunery("train", data, *arguments.split())
     assert ended.code == 0
-    assert "beta 0.2" in ended.err
+    assert "beta 0.2  precision bf16" in ended.err
     assert ready.last(f"POST {JOBS}").json["method"] == {
         "type": "dpo",
         "dpo": {"hyperparameters": {"n_epochs": 2, "beta": 0.2}},

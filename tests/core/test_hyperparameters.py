@@ -3,10 +3,16 @@
 import math
 from typing import Any
 
+import msgspec
 import pytest
 
 from tunery.core.errors import InvalidValue
-from tunery.core.hyperparameters import Hyperparameters, TuningDefaults, resolve
+from tunery.core.hyperparameters import (
+    Hyperparameters,
+    ResolvedHyperparameters,
+    TuningDefaults,
+    resolve,
+)
 
 
 def test_auto_is_three_percent_of_warm_up_and_no_decay() -> None:
@@ -28,3 +34,10 @@ def test_shares_are_from_0_to_1(name: str, value: float) -> None:
     with pytest.raises(InvalidValue, match=f"{name} is .* from 0 to 1") as refused:
         Hyperparameters(**asked)
     assert refused.value.param == name
+
+
+def test_what_was_kept_before_there_was_a_precision_is_read() -> None:
+    kept = (
+        b'{"n_epochs": 3, "batch_size": 8, "learning_rate_multiplier": 1.0, "learning_rate": 1e-4}'
+    )
+    assert msgspec.json.decode(kept, type=ResolvedHyperparameters).precision is None

@@ -20,7 +20,11 @@ START = datetime(2026, 9, 21, 12, 0, 0, 250_000, tzinfo=UTC)
 OURS = Caller(organization_id="org-a", project_id="ours", user_id="user-a", key_id="key_ours")
 THEIRS = Caller(organization_id="org-a", project_id="theirs", user_id="user-b", key_id="key_theirs")
 RESOLVED = ResolvedHyperparameters(
-    n_epochs=3, batch_size=8, learning_rate_multiplier=1.0, learning_rate=2e-4
+    n_epochs=3,
+    batch_size=8,
+    learning_rate_multiplier=1.0,
+    learning_rate=2e-4,
+    precision="bf16",
 )
 GOOD = Validated(resolved=RESOLVED, total_steps=100)
 WEBHOOK = Webhook(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.worker.bench import Bench, wait_until, working
@@ -14,6 +15,7 @@ from tunery.core.access import IdentityType
 from tunery.core.closable import Closable
 from tunery.core.errors import OutOfSpace, Unavailable
 from tunery.core.events import NewEvent
+from tunery.core.hyperparameters import Precision
 from tunery.core.job import FineTuningJob, JobStatus
 from tunery.core.pages import PageRequest
 from tunery.core.ports import BlobWriter, Run
@@ -86,6 +88,27 @@ def test_warnings_about_the_data_become_events(tmp_path: Path) -> None:
         job = bench.wait(bench.add(), JobStatus.SUCCEEDED)
 
     assert "line 4: repeats line 2" in bench.messages(job)
+
+
+@pytest.mark.parametrize(
+    ("precision", "gain", "said"),
+    [
+        ("bf16", 1.64, ["Computes in bf16: with this base model, bf16 is 1.6 times as fast"]),
+        ("fp32", 0.9, ["Computes in fp32: with this base model, bf16 is 0.9 times as fast"]),
+        ("bf16", None, []),
+    ],
+)
+def test_what_was_found_of_bf16_stands_in_the_job_and_its_events(
+    tmp_path: Path, precision: Precision, gain: float | None, said: list[str]
+) -> None:
+    found = msgspec.structs.replace(report(), precision=precision, bf16_gain=gain)
+    with working(Bench(tmp_path, ScriptedEngine(whole_run(), report=found))) as bench:
+        job = bench.wait(bench.add(), JobStatus.SUCCEEDED)
+        events = [event for event in bench.messages(job) if event.startswith("Computes")]
+
+    assert job.resolved is not None
+    assert job.resolved.precision == precision
+    assert [event.removesuffix(" as fp32 on this machine") for event in events] == said
 
 
 def test_a_paused_job_lets_go_and_goes_on_when_it_is_resumed(tmp_path: Path) -> None:

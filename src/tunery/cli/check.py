@@ -19,6 +19,7 @@ from tunery.core.job import Overlong
 from tunery.core.models import BaseModel
 from tunery.core.preflight import Preflight
 from tunery.engines.process import installed
+from tunery.settings import Settings
 
 File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A JSONL file.")]
 Model = Annotated[
@@ -44,12 +45,19 @@ def check(
 
     No server is needed. The exit code is 2 where there are errors.
     """
-    base = None if model is None else _base(model)
+    settings = read_settings()
+    base = None if model is None else _base(model, settings)
     data = read_through(file, validation)
     seen = None
     if base is not None and data.is_trainable and _can_count():
         with aside().status(f"Looking at the data with {base.name} …"):
-            seen = seen_by(base, data, overlong)
+            seen = seen_by(
+                base,
+                data,
+                overlong,
+                precision=settings.precision,
+                measurements=settings.home / "blobs" / "measurements",
+            )
     report = joined(data, seen)
     if as_json:
         print_object(msgspec.to_builtins(report))
@@ -62,8 +70,7 @@ def check(
         raise typer.Exit(ExitCode.BAD_INPUT)
 
 
-def _base(model: str) -> BaseModel:
-    settings = read_settings()
+def _base(model: str, settings: Settings) -> BaseModel:
     catalog = FolderCatalog(
         folders=settings.models,
         aliases=settings.aliases,

@@ -11,6 +11,7 @@ import msgspec
 from tunery.cli.failure import ExitCode, Failure
 from tunery.core.checker import FileReport, check_rows, without_bad_rows
 from tunery.core.files import Format
+from tunery.core.hyperparameters import Precision
 from tunery.core.job import Overlong
 from tunery.core.models import BaseModel
 from tunery.core.preflight import FEWEST_EXAMPLES, Preflight, too_few_examples
@@ -49,8 +50,17 @@ def read_through(path: Path, validation: Path | None) -> Data:
     )
 
 
-def seen_by(base: BaseModel, data: Data, overlong: Overlong) -> Preflight:
+def seen_by(
+    base: BaseModel,
+    data: Data,
+    overlong: Overlong,
+    *,
+    precision: Precision | None,
+    measurements: Path,
+) -> Preflight:
     """What `base` would see of the good rows, by the code that trains on them.
+
+    `precision` and `measurements` are as in the request for a preflight.
 
     Raises:
         Failure: the process that looks ended without a report.
@@ -62,6 +72,8 @@ def seen_by(base: BaseModel, data: Data, overlong: Overlong) -> Preflight:
             training_file=str(training),
             validation_file=None if validation is None else str(validation),
             overlong=overlong,
+            precision=precision,
+            measurements=str(measurements),
         )
         child = Child(cold("tunery.trainers.preflight"), msgspec.json.encode(request) + b"\n")
         try:

@@ -113,6 +113,7 @@ def _fields(job: Job) -> list[tuple[str, str | None]]:
         "warmup_ratio": own.warmup_ratio,
         "weight_decay": own.weight_decay,
         "beta": own.beta,
+        "precision": own.precision,
     }
     settings = "  ".join(f"{name} {value}" for name, value in known.items() if value is not None)
     return [

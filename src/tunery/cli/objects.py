@@ -32,6 +32,7 @@ class JobExtras(msgspec.Struct, frozen=True):
     r: int | None = None
     lora_alpha: float | None = None
     beta: float | str | None = None
+    precision: str | None = None
     subject: dict[str, Any] | None = None
     """How an image model learns; a job of text has none."""
 

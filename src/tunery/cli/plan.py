@@ -23,8 +23,9 @@ def show_plan(plan: Json) -> None:
         n_epochs=epochs if isinstance(epochs, int) else None,
         shows_row=False,
     )
-    if (beta := plan["x_tunery"].get("beta")) is not None:
-        known["beta"] = beta
+    for name in ("beta", "precision"):
+        if (value := plan["x_tunery"].get(name)) is not None:
+            known[name] = value
     settings = "  ".join(f"{name} {_short(value)}" for name, value in known.items())
     console.print(
         f"[bold]{'settings':<{_LABEL}}[/]{settings}  r {plan['x_tunery']['r']}", soft_wrap=True

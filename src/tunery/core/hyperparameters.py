@@ -57,6 +57,8 @@ class ResolvedHyperparameters:
     """Times the rate: the share of itself that a weight loses in a step."""
     beta: float | None = None
     """Of a preference job alone: how firmly it is held to what it started from."""
+    precision: Precision | None = None
+    """Of a text job alone; None: of one from before this was decided once for all its attempts."""
 
 
 @dataclass(frozen=True, kw_only=True)

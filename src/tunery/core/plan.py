@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from tunery.core.hyperparameters import (
     Hyperparameters,
+    Precision,
     ResolvedHyperparameters,
     TuningDefaults,
     resolve,
@@ -21,8 +22,22 @@ class Plan:
     total_steps: int
 
 
-def plan(method: Method, *, n_examples: int, defaults: TuningDefaults) -> Plan:
-    """What `method` comes to on a training set of `n_examples` rows or pictures."""
+def plan(
+    method: Method,
+    *,
+    n_examples: int,
+    defaults: TuningDefaults,
+    precision: Precision | None = None,
+) -> Plan:
+    """What `method` comes to on a training set of `n_examples` rows or pictures.
+
+    `precision` is what a model of text is to compute in.
+    """
+    planned = _planned(method, n_examples, defaults)
+    return replace(planned, resolved=replace(planned.resolved, precision=precision))
+
+
+def _planned(method: Method, n_examples: int, defaults: TuningDefaults) -> Plan:
     match method:
         case Supervised():
             return _by_epochs(method.hyperparameters, n_examples, defaults)

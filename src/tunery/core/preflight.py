@@ -2,6 +2,7 @@
 
 import msgspec
 
+from tunery.core.hyperparameters import Precision
 from tunery.core.method import Method, Preference, Subject, Supervised
 from tunery.core.picture_sets import MOST_PICTURES
 from tunery.core.problems import Problem
@@ -57,6 +58,10 @@ class Preflight(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: int | None = None
     """Estimated peak of the trainer process (or of the GPU, where there is one)."""
     memory_available_bytes: int | None = None
+    precision: Precision | None = None
+    """What a text job is to compute in."""
+    bf16_gain: float | None = None
+    """So many times as fast is training in bf16 here; None where that was not measured."""
 
 
 def refusal(report: Preflight, method: Method) -> Failed | None:

@@ -231,6 +231,9 @@ class PreflightRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     target_modules: tuple[str, ...] | Literal["all-linear"] = "all-linear"
     quantization: Quantization | None = None
     precision: Precision | None = None
+    """None: as is found to be faster."""
+    measurements: str | None = None
+    """The folder where it is kept what was measured of this machine; None: nothing is measured."""
     estimate: bool = True
     """Whether to load the model for a short measured probe of time and memory."""
     threads: int | None = None

@@ -22,7 +22,10 @@ class Requests:
         caption_model: str | None,
         precision: Precision | None = None,
     ) -> None:
-        """All but the first two are told to every trainer as they are."""
+        """All but the first two are told to every trainer as they are.
+
+        A job keeps the precision that it began in; this one is for those yet to begin.
+        """
         self._blobs = blobs
         self._catalog = catalog
         self._checkpoint_seconds = checkpoint_seconds
@@ -41,7 +44,7 @@ class Requests:
             base_model=job.base_model,
             location=base.location,
             quantization=base.quantization,
-            precision=self._precision,
+            precision=job.resolved.precision or self._precision,
             training_file=self.path(job.training_file),
             validation_file=job.validation_file and self.path(job.validation_file),
             # A key is a path below this folder, on this machine.
@@ -77,6 +80,7 @@ class Requests:
             location=base.location,
             quantization=base.quantization,
             precision=self._precision,
+            measurements=str(self._blobs.path("measurements")),
             training_file=self.path(job.training_file),
             validation_file=job.validation_file and self.path(job.validation_file),
             overlong=job.overlong,

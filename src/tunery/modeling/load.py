@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 
 import torch
 from transformers import (
@@ -38,9 +39,22 @@ def default_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def default_dtype(device: torch.device) -> torch.dtype:
+def default_precision(device: torch.device) -> Precision:
     """bf16 on CUDA; fp32 on a CPU, as only some multiply in bf16."""
-    return torch.bfloat16 if device.type == "cuda" else torch.float32
+    return "bf16" if device.type == "cuda" else "fp32"
+
+
+def default_dtype(device: torch.device) -> torch.dtype:
+    """The same as torch's word."""
+    return dtype_of(default_precision(device))
+
+
+@overload
+def dtype_of(precision: Precision) -> torch.dtype: ...
+
+
+@overload
+def dtype_of(precision: Precision | None) -> torch.dtype | None: ...
 
 
 def dtype_of(precision: Precision | None) -> torch.dtype | None:

@@ -125,6 +125,7 @@ class Jobs:
             job.method,
             n_examples=report.n_examples,
             defaults=self._catalog.resolve(job.base_model).defaults,
+            precision=report.precision,
         )
         resolved = planned.resolved
         seconds = None

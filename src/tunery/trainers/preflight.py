@@ -6,16 +6,13 @@ The rows are read by the same code as in training, so what is counted here is wh
 from __future__ import annotations
 
 import logging
-import time
 from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 
 import msgspec
-import torch
 from transformers.utils.logging import disable_progress_bar
 
 from tunery.core.errors import InvalidFile, TuneryError
@@ -39,15 +36,13 @@ from tunery.modeling.base import Base
 from tunery.modeling.chat import Chat
 from tunery.modeling.folders import resolve_base
 from tunery.modeling.load import context_length, dtype_of, load_model, load_tokenizer
-from tunery.modeling.optimizer import AdamW
 from tunery.modeling.stream import Segment
 from tunery.trainers import memory
-from tunery.trainers.budget import Budget
-from tunery.trainers.company import alone
 from tunery.trainers.pipes import listen, own_output
+from tunery.trainers.precision import choose
 from tunery.trainers.text_data import Overlong, Row, Which, read_rows, rendered, too_long
-from tunery.trainers.text_sft import learn
 from tunery.trainers.threads import set_threads
+from tunery.trainers.trial import some_rows, steps
 
 # A model that names no limit still has one for us: no row is longer than this.
 _NO_LIMIT = 2**20
@@ -163,7 +158,11 @@ def preflight(request: PreflightRequest) -> Preflight:
     except TuneryError as unusable:
         return _unusable(unusable)
     report = _surveyed(request, chat, context)
-    if not request.estimate or report.n_errors or report.tokens is None:
+    if report.n_errors or report.tokens is None:
+        return report
+    choice = choose(request, chat, n_rows=_n_rows(request, report), context=context)
+    report = msgspec.structs.replace(report, precision=choice.precision, bf16_gain=choice.bf16_gain)
+    if not request.estimate:
         return report
     try:
         return _estimated(request, report)
@@ -273,7 +272,7 @@ def _template(example: Example | None, chat: Chat) -> str | None:
 def _estimated(request: PreflightRequest, report: Preflight) -> Preflight:
     """`report` with time and memory, measured on the model itself over some of the rows."""
     loaded = load_model(
-        request.location, quantization=request.quantization, dtype=dtype_of(request.precision)
+        request.location, quantization=request.quantization, dtype=dtype_of(report.precision)
     )
     base, chat = Base(loaded.model), Chat(loaded.tokenizer)
     config = LoraConfig(
@@ -284,7 +283,14 @@ def _estimated(request: PreflightRequest, report: Preflight) -> Preflight:
     )
     adapter = Adapter(base.places, config)
     n_parameters = quantized.n_parameters(loaded.model)
-    segments = _probe_rows(request, report, chat, adapter, n_parameters)
+    segments = some_rows(
+        request,
+        chat,
+        adapter,
+        n_rows=_n_rows(request, report),
+        room=_room(n_parameters),
+        context=report.context,
+    )
     return msgspec.structs.replace(
         report,
         n_parameters=n_parameters,
@@ -295,51 +301,25 @@ def _estimated(request: PreflightRequest, report: Preflight) -> Preflight:
     )
 
 
-def _probe_rows(
-    request: PreflightRequest,
-    report: Preflight,
-    chat: Chat,
-    adapter: Adapter,
-    n_parameters: int,
-) -> list[Segment]:
-    """About one batch, and no more than takes a few seconds: 6 operations a parameter and token."""
+def _n_rows(request: PreflightRequest, report: Preflight) -> int:
+    """Rows of a step."""
+    return request.batch_size or auto_batch_size(report.n_examples)
+
+
+def _room(n_parameters: int) -> int:
+    """Tokens that take no more than a few seconds: 6 operations a parameter and token."""
     least, most = _PROBE_TOKENS
-    room = min(most, max(least, int(_PROBE_OPERATIONS / (6 * n_parameters))))
-    n_rows = request.batch_size or auto_batch_size(report.n_examples)
-    rows = read_rows(Path(request.training_file), chat, "training")
-    segments: list[Segment] = []
-    # A preference costs in a step what its two sequences cost.
-    for sequence in chain.from_iterable(row.sequences for row in rows):
-        if len(segments) == n_rows or room <= 0:
-            break
-        if any(sequence.learn[1 : report.context]):
-            ids, learn = (torch.tensor(x[:room]) for x in (sequence.ids, sequence.learn))
-            learn[-1] = True  # a row that was cut short still has something to learn
-            segments.append(Segment(ids=ids, learn=learn, adapter=adapter))
-            room -= len(ids)
-    return segments
+    return min(most, max(least, int(_PROBE_OPERATIONS / (6 * n_parameters))))
 
 
 def _seconds_per_token(base: Base, adapter: Adapter, segments: list[Segment]) -> float:
     """Time of a step, forward, backward and update, per token of its rows."""
-    optimizer, budget = AdamW(adapter), Budget(_PROBE_TOKENS[1])
-
-    def take_step() -> None:
-        for _ in alone(base, learn(optimizer, [segments], _no_rate, budget)):
-            continue
-
-    take_step()  # warms up
-    began, n_steps = time.perf_counter(), 0
-    while n_steps == 0 or time.perf_counter() - began < _PROBE_SECONDS:
-        take_step()
-        n_steps += 1
-    n_tokens = sum(len(segment.ids) for segment in segments)
-    return (time.perf_counter() - began) / (n_steps * n_tokens)
-
-
-def _no_rate(step: int) -> float:
-    """A step of this length changes nothing."""
-    return 0.0
+    taken = steps(base, adapter, segments)
+    next(taken)  # warms up
+    seconds: list[float] = []
+    while sum(seconds) < _PROBE_SECONDS:
+        seconds.append(next(taken))
+    return sum(seconds) / (len(seconds) * sum(len(segment.ids) for segment in segments))
 
 
 def main() -> None:

@@ -73,11 +73,12 @@ class Validation:
             job.method,
             n_examples=report.n_examples,
             defaults=self._catalog.resolve(job.base_model).defaults,
+            precision=report.precision,
         )
         return Validated(
             resolved=planned.resolved,
             total_steps=planned.total_steps,
-            notes=(*built, *_warnings(job, report)),
+            notes=(*built, *_warnings(job, report), *_about_precision(report)),
         )
 
 
@@ -101,6 +102,14 @@ def _warnings(job: FineTuningJob, report: Preflight) -> list[NewEvent]:
         message = f"{report.n_overlong} rows are longer than {report.context} tokens: {done}"
         notes.append(NewEvent(message=message, level="warn"))
     return notes
+
+
+def _about_precision(report: Preflight) -> list[NewEvent]:
+    """What was measured, where that decided what the job computes in."""
+    if report.bf16_gain is None:
+        return []
+    measured = f"bf16 is {report.bf16_gain:.1f} times as fast as fp32 on this machine"
+    return [NewEvent(message=f"Computes in {report.precision}: with this base model, {measured}")]
 
 
 def _refused(error: TuneryError) -> Failed:

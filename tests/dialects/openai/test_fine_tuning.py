@@ -89,6 +89,7 @@ def test_numbers_take_the_place_of_auto_once_the_files_are_read(
     assert job["x_tunery"]["weight_decay"] == 0.1
     validation = claimed(world.store)
     world.store.validated(validation.lease, GOOD)
+    assert "precision" not in job["x_tunery"]
     job = http.get(f"{JOBS}/{job['id']}").json()
     assert job["status"] == "queued"
     assert job["hyperparameters"] == {
@@ -102,6 +103,7 @@ def test_numbers_take_the_place_of_auto_once_the_files_are_read(
     assert (own["target_modules"], own["overlong"]) == (["q_proj"], "drop")
     assert (own["warmup_ratio"], own["weight_decay"]) == (0.03, 0.0)
     assert (own["step"], own["total_steps"], own["engine"]) == (0, 100, "local")
+    assert own["precision"] == "bf16"
 
 
 def test_method_goes_before_hyperparameters_and_other_methods_beside_it_are_not_read(

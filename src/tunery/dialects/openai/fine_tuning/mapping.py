@@ -274,6 +274,7 @@ def _own(job: FineTuningJob) -> schemas.JobXTunery:
         evaluation=_evaluation(job),
         sample_prompts=job.sample_prompts,
         beta=_beta(job),
+        precision=(job.resolved and job.resolved.precision) or msgspec.UNSET,
         subject=job.method if isinstance(job.method, Subject) else msgspec.UNSET,
     )
 

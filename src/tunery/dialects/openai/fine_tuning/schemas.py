@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, model_validator
 
+from tunery.core.hyperparameters import Precision
 from tunery.core.job import JobError, Overlong
 from tunery.core.method import Subject
 from tunery.core.preflight import Preflight
@@ -200,6 +201,8 @@ class JobXTunery(msgspec.Struct, frozen=True, kw_only=True):
     sample_prompts: tuple[str, ...] | None
     beta: float | Literal["auto"] | msgspec.UnsetType = msgspec.UNSET
     """Of a job on preferences alone."""
+    precision: Precision | msgspec.UnsetType = msgspec.UNSET
+    """Of a job on text alone, once its files are read."""
     subject: Subject | msgspec.UnsetType = msgspec.UNSET
     """Of a job on pictures alone."""
 
