@@ -10,7 +10,13 @@ from tests.modeling.models import tiny_model
 from tunery.core.lora import LoraConfig
 from tunery.modeling.adapter import Adapter
 from tunery.modeling.base import Base
-from tunery.modeling.optimizer import AdamW, Decay, NonFiniteGradient, learning_rate
+from tunery.modeling.optimizer import (
+    AdamW,
+    Decay,
+    NonFiniteGradient,
+    TooLargeStep,
+    learning_rate,
+)
 
 
 def fresh() -> Adapter:
@@ -87,3 +93,16 @@ def test_a_constant_rate_stays_and_one_step_has_the_peak() -> None:
     assert learning_rate(50, n_steps=100, peak=0.5, decay="constant") == 0.5
     assert learning_rate(1, n_steps=1, peak=0.5) == 0.5
     assert learning_rate(1, n_steps=10, peak=0.5, warmup=0.0) == 0.5
+
+
+@pytest.mark.parametrize("rate", [1e38, 1e300, math.inf])
+def test_a_rate_that_fp32_does_not_hold_is_refused_and_nothing_changes(rate: float) -> None:
+    adapter = fresh()
+    optimizer = AdamW(adapter, weight_decay=0.1)
+    before = adapter.master.clone()
+    adapter.grad.fill_(1.0)
+    with pytest.raises(TooLargeStep, match="the learning rate is"):
+        optimizer.step(rate)
+    assert torch.equal(adapter.master, before)
+    assert adapter.grad.eq(0).all()
+    assert (optimizer.n_steps, optimizer.moment.abs().max()) == (0, 0)

@@ -368,6 +368,18 @@ def test_a_loss_that_is_not_a_number_fails_the_job_and_keeps_its_checkpoints(
     assert "lower learning rate" in failed.message
 
 
+@pytest.mark.parametrize("weight_decay", [0.0, 0.5])
+def test_a_rate_that_no_number_holds_fails_the_job_at_once(
+    changed: Changed, weight_decay: float
+) -> None:
+    usual = changed().hyperparameters
+    much = replace(usual, learning_rate=3e38, weight_decay=weight_decay)
+    failed = run(changed(hyperparameters=much))[-1]
+    assert isinstance(failed, Failed)
+    assert failed.code == "not_finite"
+    assert "the learning rate is" in failed.message
+
+
 def _full_disk(monkeypatch: pytest.MonkeyPatch, names: str) -> None:
     """Writing any file whose name contains `names` finds the disk full."""
 

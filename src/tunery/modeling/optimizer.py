@@ -18,6 +18,10 @@ class NonFiniteGradient(ArithmeticError):
     """A gradient is infinite or not a number; the weights are as they were."""
 
 
+class TooLargeStep(ArithmeticError):
+    """A step is longer than any weight can be; the weights are as they were."""
+
+
 class AdamW:
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019, algorithm 2), gradient clipped.
 
@@ -54,21 +58,26 @@ class AdamW:
 
         Raises:
             NonFiniteGradient: it is not a finite number. It never reaches the weights.
+            TooLargeStep: the rate does not fit into fp32.
         """
         gradient, weights = self.adapter.grad, self.adapter.master
         norm = float(gradient.norm())
         if not math.isfinite(norm):
             gradient.zero_()
             raise NonFiniteGradient(f"the norm of the gradient is {norm}")
+        first, second = self.betas
+        length = learning_rate / (1 - first ** (self.n_steps + 1))
+        if not length <= torch.finfo(weights.dtype).max:
+            gradient.zero_()
+            raise TooLargeStep(f"the learning rate is {learning_rate}")
         gradient.mul_(min(1.0, self.max_grad_norm / (norm + 1e-6)))
         self.n_steps += 1
-        first, second = self.betas
         self.moment.lerp_(gradient, 1 - first)
         self.variance.mul_(second).addcmul_(gradient, gradient, value=1 - second)
         spread = (self.variance / (1 - second**self.n_steps)).sqrt_().add_(self.eps)
         if self.weight_decay:
             weights.mul_(1 - learning_rate * self.weight_decay)
-        weights.addcdiv_(self.moment, spread, value=-learning_rate / (1 - first**self.n_steps))
+        weights.addcdiv_(self.moment, spread, value=-length)
         gradient.zero_()
         self.adapter.refresh()
         return norm
