@@ -105,4 +105,5 @@ def test_a_rate_that_fp32_does_not_hold_is_refused_and_nothing_changes(rate: flo
         optimizer.step(rate)
     assert torch.equal(adapter.master, before)
     assert adapter.grad.eq(0).all()
-    assert (optimizer.n_steps, optimizer.moment.abs().max()) == (0, 0)
+    assert optimizer.n_steps == 0
+    assert optimizer.moment.eq(0).all()
