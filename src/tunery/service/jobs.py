@@ -16,6 +16,7 @@ from tunery.core.events import Checkpoint, Event, NewEvent
 from tunery.core.files import File, Format
 from tunery.core.ids import new_id
 from tunery.core.job import FineTuningJob, JobStatus, NewJob
+from tunery.core.lora import LoraConfig
 from tunery.core.method import Method, Preference, Subject, Supervised
 from tunery.core.models import BaseModel, Modality
 from tunery.core.pages import NumberedItems, NumberedPage, Page, PageRequest
@@ -235,7 +236,7 @@ class Jobs:
             validation_file=new.validation_file,
             sql_source=new.sql_source,
             method=new.method,
-            lora=new.lora,
+            lora=new.lora if initial_adapter is None else self._lora(caller, model, new.lora),
             overlong=new.overlong,
             suffix=new.suffix,
             seed=secrets.randbelow(LARGEST_SEED) if new.seed is None else new.seed,
@@ -255,6 +256,18 @@ class Jobs:
         except NotFound as unknown:
             message = f"{unknown.message} {self._routing.known}" if "/" in name else unknown.message
             raise InvalidValue(message, param="model", code="model_not_found") from unknown
+
+    def _lora(self, caller: Caller, model: str, asked: LoraConfig) -> LoraConfig:
+        """What is `asked`, in the shape of the adapter of `model`: it keeps that as it learns on.
+
+        Where its job was deleted, nobody says what that is.
+        """
+        made_by = self._models.get(caller, model).job_id
+        try:
+            own = self._store.job(caller.project_id, str(made_by)).lora
+        except NotFound:
+            return asked
+        return replace(own, lora_dropout=asked.lora_dropout)
 
     def _check_files(self, caller: Caller, new: NewJob) -> None:
         training = self._data(caller, new.training_file, "training_file", new.method)

@@ -34,6 +34,21 @@ def test_a_job_goes_on_from_a_tuned_model_or_a_checkpoint(
     assert kept.initial_adapter == adapter
 
 
+@pytest.mark.parametrize("checkpoint", ["", ":ckpt-step-3"])
+def test_a_job_that_goes_on_shows_the_shape_of_the_adapter_that_it_began_with(
+    checkpoint: str, http: TestClient, world: World
+) -> None:
+    shape = {"r": 4, "lora_alpha": 6, "target_modules": ["q_proj"]}
+    first = create(http, world, x_tunery=shape)["id"]
+    model = world.finish(first) + checkpoint
+    asked = {"r": 32, "target_modules": "all-linear", "lora_dropout": 0.25}
+    second = create(http, world, model=model, x_tunery=asked)
+    assert {name: second["x_tunery"][name] for name in shape} == shape
+    assert second["x_tunery"]["lora_dropout"] == 0.25
+    third = create(http, world, model=world.finish(second["id"]))
+    assert third["x_tunery"]["r"] == 4
+
+
 @pytest.mark.parametrize("end", [":ckpt-step-7", ":ckpt-step-0", "x"])
 def test_what_was_never_saved_cannot_be_gone_on_from(
     end: str, http: TestClient, world: World
