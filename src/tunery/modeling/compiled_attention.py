@@ -7,37 +7,33 @@ of which some is padding holds that at its end.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
 from tunery.modeling.compiled import Numbers, inline, kernel, read, rounded
-from tunery.modeling.lanes import LANES, each, exp, inside, larger, largest, load, store, total
+from tunery.modeling.lanes import (
+    LANES,
+    each,
+    exp,
+    inside,
+    larger,
+    largest,
+    load,
+    move,
+    store,
+    total,
+)
 
 _f = np.float32
 _NOTHING, _ONE, _LEAST = _f(0), _f(1), _f(-np.inf)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _copy(_: object, target: Any, to: Any, source: Any, at: Any, n: Any) -> Any:  # noqa: ANN401
-    """`n` numbers of `source` from `at` into `target` from `to`, which lies elsewhere."""
-    signature = types.void(target, to, source, at, n)
-
-    def generate(context: Any, builder: Any, made: Any, arguments: Any) -> Any:  # noqa: ANN401
-        places = []
-        for array, index in ((0, 1), (2, 3)):
-            kind = made.args[array]
-            data = context.make_array(kind)(context, builder, arguments[array]).data
-            places.append(builder.gep(data, [arguments[index]]))
-        size = context.get_abi_sizeof(context.get_data_type(target.dtype))
-        cgutils.raw_memcpy(builder, *places, arguments[4], ir.Constant(arguments[4].type, size))
-        return context.get_dummy_value()
-
-    return signature, generate
+@inline
+def _copy(target: Numbers, to: int, source: Numbers, at: int, n: int) -> None:
+    whole = n - n % LANES
+    for i in range(0, whole, LANES):
+        move(target, to + i, source, at + i)
+    for i in range(whole, n):
+        target[to + i] = source[at + i]
 
 
 @kernel
@@ -58,11 +54,11 @@ def lay_out(
     for tile in range(first.size):
         to = first[tile] * heads * wide
         for head in range(heads):
-            for slot in range(first[tile], first[tile] + length[tile]):
-                if rows[slot] < 0:
+            for place in range(first[tile], first[tile] + length[tile]):
+                if rows[place] < 0:
                     target[to : to + wide] = 0
                 else:
-                    at = rows[slot] * row_stride + head * fold * head_stride
+                    at = rows[place] * row_stride + head * fold * head_stride
                     for i in range(fold):
                         _copy(target, to + i * width, source, at + i * head_stride, width)
                 to += wide
@@ -74,46 +70,38 @@ def collect(
     heads: int,
     width: int,
     begin: Numbers,
-    slots: Numbers,
+    places: Numbers,
     tiles: Numbers,
     first: Numbers,
     length: Numbers,
     target: Numbers,
 ) -> None:
     """Write each row of a stream: what the tiles have of it, summed; zeros where none has any."""
-    sums = np.empty(width, np.float32)
+    whole = width - width % LANES
     to = 0
     for row in range(begin.size - 1):
-        there = slots[begin[row] : begin[row + 1]]
+        there = places[begin[row] : begin[row + 1]]
         for head in range(heads):
-            if there.size == 0:
-                target[to : to + width] = 0
-            elif there.size == 1:
-                _copy(
-                    target,
-                    to,
-                    source,
-                    _place(there[0], head, heads, tiles, first, length) * width,
-                    width,
-                )
-            else:
-                sums[:] = 0
-                for slot in there:
-                    at = _place(slot, head, heads, tiles, first, length) * width
-                    for i in range(width):
-                        sums[i] += read(source[at + i])
-                for i in range(width):
-                    target[to + i] = rounded(target, sums[i])
+            for i in range(0, whole, LANES):
+                x = each(_NOTHING)
+                for place in there:
+                    at = _at(place, head, heads, tiles, first, length) * width
+                    x = x + load(source, at + i)
+                store(target, to + i, x)
+            for i in range(whole, width):
+                y = _NOTHING
+                for place in there:
+                    at = _at(place, head, heads, tiles, first, length) * width
+                    y += read(source[at + i])
+                target[to + i] = rounded(target, y)
             to += width
 
 
 @inline
-def _place(
-    slot: int, head: int, heads: int, tiles: Numbers, first: Numbers, length: Numbers
-) -> int:
-    start = first[tiles[slot]]
-    place: int = start * heads + head * length[tiles[slot]] + slot - start
-    return place
+def _at(place: int, head: int, heads: int, tiles: Numbers, first: Numbers, length: Numbers) -> int:
+    tile = tiles[place]
+    at: int = first[tile] * heads + head * length[tile] + place - first[tile]
+    return at
 
 
 @kernel

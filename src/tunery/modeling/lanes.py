@@ -23,6 +23,16 @@ _FLOATS, _WORDS, _HALVES = (ir.VectorType(kind, LANES) for kind in (_F32, _I32, 
 _FREE = ("contract", "reassoc", "nsz", "arcp")
 
 
+class _Short(ir.Type):  # type: ignore[misc]
+    """Bf16, which the assembler's library lacks."""
+
+    def __str__(self) -> str:
+        return "bfloat"
+
+
+_SHORT_FLOATS = ir.VectorType(_Short(), LANES)
+
+
 class _Lanes(types.Type):  # type: ignore[misc]
     """`LANES` fp32 numbers."""
 
@@ -66,7 +76,10 @@ def load(_: object, array: Any, at: Any) -> Any:  # noqa: ANN401
 
 @intrinsic  # type: ignore[untyped-decorator]
 def store(_: object, array: Any, at: Any, lanes: Any) -> Any:  # noqa: ANN401
-    """Write them to an array from `at` on; as bf16 the nearest, of two the even one."""
+    """Write them to an array from `at` on; as bf16 the nearest, of two the even one.
+
+    As bf16, what is below 1.2e-38 may be zero.
+    """
 
     def generate(context: Any, builder: Any, made: Signature, arguments: Any) -> Any:  # noqa: ANN401
         target, to, found = arguments
@@ -74,18 +87,27 @@ def store(_: object, array: Any, at: Any, lanes: Any) -> Any:  # noqa: ANN401
             place = _address(context, builder, made.args[0], target, to, _FLOATS)
             builder.store(found, place, align=4)
             return context.get_dummy_value()
-        bits = builder.bitcast(found, _WORDS)
-        odd = builder.and_(builder.lshr(bits, _words(16)), _words(1))
-        nearest = builder.add(builder.add(bits, _words(0x7FFF)), odd)
-        # Rounding up could carry the bits of a NaN over into infinity's or zero's.
-        is_nan = builder.fcmp_unordered("uno", found, found)
-        kept = builder.select(is_nan, builder.or_(bits, _words(0x400000)), nearest)
-        halves = builder.trunc(builder.lshr(kept, _words(16)), _HALVES)
+        halves = builder.bitcast(builder.fptrunc(found, _SHORT_FLOATS), _HALVES)
         place = _address(context, builder, made.args[0], target, to, _HALVES)
         builder.store(halves, place, align=2)
         return context.get_dummy_value()
 
     return types.void(array, at, lanes), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def move(_: object, target: Any, to: Any, source: Any, at: Any) -> Any:  # noqa: ANN401
+    """Write those of another array of the same type, as they are."""
+    vector = _FLOATS if source.dtype == types.float32 else _HALVES
+
+    def generate(context: Any, builder: Any, made: Signature, arguments: Any) -> Any:  # noqa: ANN401
+        there = _address(context, builder, made.args[2], arguments[2], arguments[3], vector)
+        found = builder.load(there, align=2)
+        place = _address(context, builder, made.args[0], arguments[0], arguments[1], vector)
+        builder.store(found, place, align=2)
+        return context.get_dummy_value()
+
+    return types.void(target, to, source, at), generate
 
 
 @intrinsic  # type: ignore[untyped-decorator]

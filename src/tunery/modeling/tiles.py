@@ -17,6 +17,9 @@ import numpy as np
 from tunery.modeling.compiled import Numbers, kernel
 from tunery.modeling.lanes import LANES
 
+# Rows of a tile that ask: fewer skip more of what no row sees, but make more and smaller products.
+_TILE = 64
+
 Indices: TypeAlias = "np.ndarray[Any, np.dtype[np.int64]]"
 
 
@@ -104,7 +107,15 @@ def tiles(lines: Sequence[tuple[Indices, int]], n_rows: int, grain: int) -> Tile
 
 
 def _cuts(first: int, n: int) -> list[tuple[int, int]]:
-    return [(first, n)] if first < n else []
+    """The rows from `first` to `n` in tiles; a short rest belongs to the one before."""
+    cuts: list[tuple[int, int]] = []
+    while first < n:
+        end = first - first % _TILE + _TILE
+        if n - end <= _TILE // 2:
+            end = n
+        cuts.append((first, end))
+        first = end
+    return cuts
 
 
 def _up(n: int, step: int) -> int:
