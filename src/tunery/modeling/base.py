@@ -27,6 +27,7 @@ from tunery.modeling.checkpointing import (
 from tunery.modeling.head import next_token_nats
 from tunery.modeling.linears import Flight, adopt
 from tunery.modeling.load import context_of
+from tunery.modeling.narrowing import agrees, let_narrow, narrowed
 from tunery.modeling.packs import Packs, packs_for
 from tunery.modeling.passes import replace_passes
 from tunery.modeling.reading import Reading
@@ -100,6 +101,7 @@ class Base:
         self.places = adopt(model, self.head, self._flight, self._dry_run)
         for module in model.modules():
             module.flight = self._flight
+        self._can_narrow = let_narrow(self.decoder, self._flight)
         self.recompute: bool | None = None
         self._can_recompute = bool(let_recompute(self.decoder, self._flight, self.carrying))
 
@@ -140,19 +142,35 @@ class Base:
         A fork then becomes its two sequences, one after the other. Of adapters in `sides`, that
         side takes the gradient.
         """
-        return self._stream(segments, self.layout, sides)
+        return self._stream(segments, self.layout, sides, narrow=self.narrows)
+
+    @cached_property
+    def narrows(self) -> bool:
+        """Whether the last layer goes on with taught rows alone, by a trial at the first use."""
+        layout = replace(self.layout, grain=1)  # a few rows are enough to try it
+
+        def losses(segment: Segment, *, narrow: bool) -> Tensor:
+            return self._losses(self._stream([segment], layout, narrow=narrow), layout).nats
+
+        possible = self._can_narrow and layout.packed
+        return possible and agrees(self.decoder, self.places, self.dtype, losses)
 
     def _stream(
         self,
         segments: Sequence[Segment | Fork],
         layout: Layout,
         sides: Mapping[Adapter, Adapter] | None = None,
+        *,
+        narrow: bool = False,
     ) -> Stream:
         if not layout.packed:
             segments = [line.segment for segment in segments for line in segment.lines]
-        return Stream(
+        stream = Stream(
             segments, self.device, grid=not layout.packed, grain=layout.grain, sides=sides
         )
+        if narrow:
+            stream.narrowed = narrowed(stream)
+        return stream
 
     def losses(self, stream: Stream) -> Losses:
         """One pass over `stream`; differentiable unless gradients are switched off."""
@@ -205,8 +223,9 @@ class Base:
         return -torch.segment_reduce(nats, "sum", lengths=stream.counts)
 
     def _losses(self, stream: Stream, layout: Layout) -> Losses:
+        rows = stream.taught if stream.narrowed is None else stream.narrowed.place
         if layout.plain_head and self.head is not None:
-            hidden = self._hidden(stream).index_select(0, stream.taught)
+            hidden = self._hidden(stream).index_select(0, rows)
             nats, correct = next_token_nats(
                 hidden,
                 self.head.get_parameter("weight"),
@@ -215,13 +234,13 @@ class Base:
                 grain=layout.grain,
             )
             return Losses(nats=nats, correct=correct)
-        logits = self._logits(stream, stream.taught).float()
+        logits = self._logits(stream, rows).float()
         nats = F.cross_entropy(logits, stream.target, reduction="none")
         correct = logits.argmax(-1) == stream.target
         return Losses(nats=nats, correct=correct)
 
     def _hidden(self, stream: Stream) -> Tensor:
-        """`(T, d)` last hidden state of every row."""
+        """`(T, d)` last hidden state of every row, or `(N, d)` where the stream is narrowed."""
         hidden: Tensor = self._run(self.decoder, stream).last_hidden_state
         return hidden.flatten(0, 1)
 

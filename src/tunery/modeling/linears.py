@@ -54,6 +54,7 @@ class Flight(threading.local):
         recompute: whether layers keep nothing for backward, and are computed again there.
         products: each family's last input and what came of it, for its next member.
         anchor: makes autograd visit a product whose input needs no gradient.
+        every_row: what the last layer was given, until its first norm asks, where it narrows.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -66,10 +67,12 @@ class Flight(threading.local):
         self.recompute = False
         self.products: dict[Family, tuple[Tensor, tuple[Tensor, ...]]] = {}
         self.anchor = torch.zeros((), device=device, requires_grad=True)
+        self.every_row: Tensor | None = None
 
     def land(self) -> None:
         """Forget the pass."""
         self.spans = self.stream = self.reading = self.packs = self.stack = None
+        self.every_row = None
         self.recompute = False
         self.products.clear()
 

@@ -19,6 +19,7 @@ from tunery.modeling.tiles import Tiles, tiles
 
 if TYPE_CHECKING:
     from tunery.modeling.adapter import Adapter
+    from tunery.modeling.narrowing import Narrowed
 
 # A length group may hold this many times the rows that are really in it.
 _PADDING_LIMIT = 1.15
@@ -254,7 +255,10 @@ class Stream:
         taught: `(R,)` rows whose next token is taught.
         target: `(R,)` that next token.
         counts: `(S,)` how many of these rows each sequence has; a fork has two sequences.
+        narrowed: the rows that come out of the last layer; None is all.
     """
+
+    narrowed: Narrowed | None = None
 
     def __init__(
         self,
