@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from tunery.modeling import head, liger
+from tunery.modeling.compiled_head import cross_entropy
 from tunery.modeling.head import by_chunks, next_token_nats
 from tunery.modeling.liger import agree, by_liger
 
@@ -23,25 +24,97 @@ def inputs(*, bias: bool, n_rows: int = 21) -> tuple[Tensor, Tensor, Tensor | No
     return hidden, weight, torch.randn(30) if bias else None, torch.randint(30, (n_rows,))
 
 
+# In fp32 and bf16 on the CPU a compiled loop makes it; fp64 goes torch's way.
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("chunk", [1, 5, 100])
 def test_chunks_give_what_autograd_gives(
-    bias: bool, chunk: int, monkeypatch: pytest.MonkeyPatch
+    bias: bool, chunk: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(head._CHUNK_ELEMENTS, "cpu", chunk * 30)
     hidden, weight, b, target = inputs(bias=bias)
-    hidden.requires_grad_()
+    hidden, weight = hidden.to(dtype).requires_grad_(), weight.to(dtype)
+    b = None if b is None else b.to(dtype)
     slope = torch.randn(len(hidden))
     logits = F.linear(hidden, weight, b)
-    theirs = F.cross_entropy(logits, target, reduction="none")
+    theirs = F.cross_entropy(logits.float(), target, reduction="none")
     [gradient] = torch.autograd.grad((theirs * slope).sum(), hidden)
 
     nats, correct = next_token_nats(hidden, weight, b, target)
     [ours] = torch.autograd.grad((nats * slope).sum(), hidden)
 
     torch.testing.assert_close(nats, theirs)
-    torch.testing.assert_close(ours, gradient)
+    rounding = 5e-2 if dtype == torch.bfloat16 else 1e-5
+    torch.testing.assert_close(ours, gradient, rtol=rounding, atol=rounding)
     assert torch.equal(correct, logits.argmax(-1) == target)
+    with torch.no_grad():
+        again, _ = next_token_nats(hidden, weight, b, target)
+    torch.testing.assert_close(again, nats)
+
+
+def cross(logits: Tensor, target: list[int]) -> tuple[Tensor, Tensor, Tensor]:
+    """Nats, correctness and slope of rows of logits."""
+    slope, nats = logits.clone(), torch.empty(len(logits))
+    correct = torch.empty(len(logits), dtype=torch.bool)
+    cross_entropy(slope, torch.tensor(target), learns=True, nats=nats, correct=correct)
+    return nats, correct, slope
+
+
+both_types = pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+
+
+@both_types
+@pytest.mark.parametrize("v", [1, 17, 1000])
+@pytest.mark.parametrize("scale", [0.1, 30.0])
+def test_the_slope_of_logits_is_autograds(v: int, scale: float, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    logits = (scale * torch.randn(9, v)).to(dtype)
+    target = torch.randint(v, (9,))
+    wide = logits.double().requires_grad_()
+    theirs = F.cross_entropy(wide, target, reduction="none")
+    [gradient] = torch.autograd.grad(theirs.sum(), wide)
+
+    nats, correct, slope = cross(logits, target.tolist())
+
+    torch.testing.assert_close(nats.double(), theirs, rtol=1e-5, atol=1e-5)
+    rounding = 4e-3 if dtype == torch.bfloat16 else 1e-6
+    torch.testing.assert_close(slope.double(), gradient, rtol=rounding, atol=rounding / 1e3)
+    assert torch.equal(correct, logits.argmax(-1) == target)
+
+
+@both_types
+def test_of_several_likeliest_tokens_the_first_counts(dtype: torch.dtype) -> None:
+    rows = torch.tensor([[0.0, 2.0, 2.0, 1.0]], dtype=dtype).repeat(4, 1)
+    _, correct, _ = cross(rows, [0, 1, 2, 3])
+    assert correct.tolist() == [False, True, False, False]
+
+
+@both_types
+def test_what_is_no_number_stays_in_its_row_of_logits(dtype: torch.dtype) -> None:
+    logits = torch.zeros(4, 40, dtype=dtype)
+    logits[1, 33], logits[2, 3] = torch.nan, torch.inf
+    nats, correct, slope = cross(logits, [0, 33, 3, 0])
+    assert nats.isfinite().tolist() == [True, False, False, True]
+    assert not correct[1]
+    assert correct[[0, 3]].all()
+    assert slope.isfinite().all(1).tolist() == [True, False, False, True]
+
+
+@both_types
+def test_a_token_that_cannot_be_takes_no_share(dtype: torch.dtype) -> None:
+    logits = torch.zeros(2, 40, dtype=dtype)
+    logits[:, 20:] = -torch.inf
+    nats, _, slope = cross(logits, [3, 30])
+    assert nats[1] == torch.inf
+    torch.testing.assert_close(nats[0], torch.tensor(20.0).log())
+    assert (slope[0, 20:] == 0).all()
+    assert slope[1, 30] == -1
+
+
+def test_a_target_beyond_the_vocabulary_is_refused() -> None:
+    for token in (-1, 5):
+        with pytest.raises(IndexError, match="none of 5 tokens"):
+            cross(torch.zeros(2, 5), [0, token])
 
 
 def without(*names: str) -> object:

@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn import functional as F  # noqa: N812  (everyone's name for it)
 
-from tunery.modeling import liger
+from tunery.modeling import compiled, liger
 from tunery.modeling.autograd import Context
+from tunery.modeling.compiled_head import cross_entropy
 
 # Logits that stand in memory at a time, in fp32: 128 MiB, and twice that on a GPU.
 _CHUNK_ELEMENTS = {"cpu": 2**25, "cuda": 2**26}
@@ -42,9 +43,17 @@ def by_chunks(
     nats = torch.empty(len(hidden), device=hidden.device)
     correct = torch.empty(len(hidden), dtype=torch.bool, device=hidden.device)
     dhidden = torch.empty_like(hidden) if learns else None
+    is_compiled = compiled.serves(hidden, weight)
     for first in range(0, len(hidden), chunk):
         rows = slice(first, first + chunk)
         logits = F.linear(hidden[rows], weight, bias)
+        if is_compiled:
+            cross_entropy(
+                logits, target[rows], learns=learns, nats=nats[rows], correct=correct[rows]
+            )
+            if dhidden is not None:
+                torch.mm(logits, weight, out=dhidden[rows])
+            continue
         logp = torch.log_softmax(logits, -1, dtype=torch.float32)
         want = target[rows, None]
         nats[rows] = -logp.gather(1, want)[:, 0]
