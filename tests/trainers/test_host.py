@@ -347,7 +347,7 @@ def test_an_adapter_that_cannot_be_made_needs_no_memory(room: Room, named: Named
         next(attempts.carry_out(named("a", r=0), room.base, Event()))
 
 
-@pytest.mark.parametrize(("n_words", "most"), [(100, N_STEPS), (230, 3)])
+@pytest.mark.parametrize(("n_words", "most"), [(100, N_STEPS), (480, 3)])
 def test_a_small_job_waits_for_a_large_one_no_longer_than_a_pass(
     n_words: int, most: int, room: Room, named: Named, blobs: Path
 ) -> None:
