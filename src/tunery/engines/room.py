@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-import psutil
+from tunery import main_memory
 
 WEIGHTS_FACTOR = 3
 """What a trainer takes, in sizes of its base model's files.
@@ -27,7 +27,7 @@ def has_room(need: int, *, still_loading: Iterable[int]) -> bool:
 
     `still_loading` is what others take that were started, but have not taken it yet.
     """
-    return need + sum(still_loading) <= psutil.virtual_memory().available
+    return need + sum(still_loading) <= main_memory.free_bytes()
 
 
 def has_device() -> bool:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import sys
 from collections.abc import Sequence
 
-import psutil
 import torch
 
+from tunery import main_memory
 from tunery.core.errors import InvalidValue
 from tunery.core.lora import LoraConfig
 from tunery.core.progress import RunRequest
@@ -61,14 +60,14 @@ def available_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device)
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return main_memory.total_bytes()
 
 
 def free_bytes(device: torch.device) -> int:
     """How much is free now: of the GPU, or of main memory."""
     if device.type == "cuda":
         return available_bytes(device)
-    return int(psutil.virtual_memory().available)
+    return main_memory.free_bytes()
 
 
 def fits(base: Base, requests: Sequence[RunRequest]) -> bool:
