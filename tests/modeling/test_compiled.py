@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tunery.modeling import compiled
 from tunery.modeling.compiled import Numbers, exp, kernel, numbers, read, rounded, serves
 
 ODD = [math.nan, math.inf, -math.inf, 0.0, -0.0, 1e-40, -1e-40, 3.4e38, 1.0, -87.0, 88.0]
@@ -73,3 +74,20 @@ def test_kernels_serve_numbers_of_one_known_type_on_the_cpu() -> None:
     assert not serves(x, x.bfloat16())
     assert not serves(x.double())
     assert not serves(torch.ones(1, device="meta"))
+
+
+def test_a_kernel_is_kept_under_a_digest_of_what_it_is_made_of(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Otherwise one from before an upgrade would be taken from the disk."""
+
+    def same(source: Numbers, target: Numbers) -> None:
+        target[0] = source[0]
+
+    def again(source: Numbers, target: Numbers) -> None:
+        target[0] = source[0]
+
+    again.__qualname__ = same.__qualname__
+    before = kernel(same).__qualname__
+    monkeypatch.setattr(compiled, "_parts", lambda: "another")
+    assert kernel(again).__qualname__ != before

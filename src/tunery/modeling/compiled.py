@@ -6,8 +6,11 @@ and written in the tensor's own type, fp32 or bf16, and are fp32 in between.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -39,8 +42,18 @@ def serves(*tensors: Tensor) -> bool:
     return on_cpu and len(kinds) == 1 and kinds.issubset(SERVED)
 
 
+@cache
+def _parts() -> str:
+    """A digest of what kernels are made of."""
+    folder = Path(__file__).parent
+    sources = [(folder / name).read_bytes() for name in ("compiled.py", "vectors.py")]
+    return hashlib.sha256(b"".join(sources)).hexdigest()[:12]
+
+
 def kernel(function: Kernel) -> Kernel:
     """`function` compiled at its first call for the types of its arguments, and kept on disk."""
+    # Beside a kernel's own file, numba does not see that what it is made of has changed.
+    function.__qualname__ += f"-{_parts()}"
     options: dict[str, Any] = {"nogil": True, "fastmath": _RULES, "error_model": "numpy"}
     try:
         compiled: Kernel = njit(cache=True, **options)(function)

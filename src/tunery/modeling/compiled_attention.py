@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from tunery.modeling.compiled import Numbers, inline, kernel, read, rounded
-from tunery.modeling.lanes import (
+from tunery.modeling.vectors import (
     LANES,
     each,
     exp,

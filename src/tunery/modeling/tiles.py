@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from tunery.modeling.compiled import Numbers, kernel
-from tunery.modeling.lanes import LANES
+from tunery.modeling.vectors import LANES
 
 # Rows of a tile that ask: fewer skip more of what no row sees, but make more and smaller products.
 _TILE = 64

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from tunery.modeling.compiled import Numbers, kernel, numbers
-from tunery.modeling.lanes import LANES, each, exp, inside, larger, largest, load, store, total
+from tunery.modeling.vectors import LANES, each, exp, inside, larger, largest, load, store, total
 
 
 @kernel
