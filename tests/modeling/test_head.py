@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from tunery.modeling import head, liger
-from tunery.modeling.compiled_head import cross_entropy
+from tunery.modeling import compiled, head, liger
+from tunery.modeling.compiled_head import _cross, cross_entropy
 from tunery.modeling.head import by_chunks, next_token_nats
 from tunery.modeling.liger import agree, by_liger
 
@@ -49,7 +49,7 @@ def test_chunks_give_what_autograd_gives(
     assert torch.equal(correct, logits.argmax(-1) == target)
     with torch.no_grad():
         again, _ = next_token_nats(hidden, weight, b, target)
-    torch.testing.assert_close(again, nats)
+    assert torch.equal(again, nats)
 
 
 def cross(logits: Tensor, target: list[int]) -> tuple[Tensor, Tensor, Tensor]:
@@ -109,6 +109,21 @@ def test_a_token_that_cannot_be_takes_no_share(dtype: torch.dtype) -> None:
     torch.testing.assert_close(nats[0], torch.tensor(20.0).log())
     assert (slope[0, 20:] == 0).all()
     assert slope[1, 30] == -1
+
+
+def test_nats_do_not_hang_on_where_rows_lie_in_memory() -> None:
+    torch.manual_seed(0)
+    logits, target = 3 * torch.randn(100, 1, 30), torch.tensor([3])
+    found = []
+    for apart in (32, 33, 64, 1000):
+        nats, correct = torch.empty(100, 1), torch.empty(1, dtype=torch.bool)
+        for row, slot in zip(logits, nats, strict=True):
+            room = torch.zeros(apart + 30)
+            room[:30] = row[0]
+            whole, arrays = compiled.numbers(room), (compiled.numbers(x) for x in (slot, correct))
+            _cross(whole[:30], target.numpy(), True, whole[apart:], *arrays)
+        found.append(nats)
+    assert all(torch.equal(nats, found[0]) for nats in found)
 
 
 def test_a_target_beyond_the_vocabulary_is_refused() -> None:

@@ -50,13 +50,15 @@ def _cross(
         most = read(row[0])
         for i in range(v):
             most = _larger(most, read(row[i]))
-        total = _ZERO
         for i in range(v):
             below = read(row[i]) - most
             share = exp(below)
-            share = _ZERO if below < _LEAST else share
-            shares[i] = share
-            total += share
+            shares[i] = _ZERO if below < _LEAST else share
+        # Apart from what is written: beside it, the order of the sum would hang on where the rows
+        # happen to lie in memory.
+        total = _ZERO
+        for i in range(v):
+            total += shares[i]
         wanted = read(row[want])
         nats[r] = np.log(total) + most - wanted
         earlier = 0  # of several likeliest tokens, the first counts
