@@ -35,15 +35,13 @@ BATCH = 16
 BEST: dict[str, tuple[Settings, ...]] = {
     "3M": (
         Settings(batch_size=16, by_length=True, precision="autocast"),
-        Settings(batch_size=4, by_length=True, precision="autocast"),
-        Settings(batch_size=4, by_length=True),
-        Settings(batch_size=1, block=512, precision="bf16"),
+        Settings(batch_size=32, by_length=True, precision="autocast"),
+        Settings(batch_size=16, by_length=True, precision="bf16"),
     ),
     "30M": (
         Settings(batch_size=16, by_length=True, precision="autocast"),
         Settings(batch_size=8, by_length=True, precision="bf16"),
-        Settings(batch_size=8, by_length=True),
-        Settings(batch_size=1, block=512, precision="bf16"),
+        Settings(batch_size=16, by_length=True, precision="bf16"),
     ),
 }
 """The fastest of `benchmarks.search`. Each run measures all of them, and the two best again."""
