@@ -58,18 +58,18 @@ def operations(config: LlamaConfig, rows: Sequence[RowSize], *, r: int) -> Opera
     n_layers, width = config.num_hidden_layers, config.hidden_size
     seen, taught = sum(row.seen for row in rows), sum(row.taught for row in rows)
     pairs = sum(row.seen * (row.seen + 1) // 2 for row in rows)
-    shapes = list(_linears(config))
-    products = sum(i * o for _, i, o in shapes)
-    low_rank_inputs = sum(i for _, i, _ in shapes) * r
-    low_rank_outputs = sum(o for _, _, o in shapes) * r
-    # Of the first layer alone: gradients of an input that is asked for none.
-    unasked = [(i, o) for first, i, o in shapes if first]
+    linears = low_rank = 0
+    for of_input, i, o in _linears(config):
+        # What the last layer makes of its attention is needed of taught rows alone.
+        times = n_layers * seen if of_input else (n_layers - 1) * seen + taught
+        linears += 4 * times * i * o
+        low_rank += 6 * times * r * (i + o)
+        if of_input:  # the first layer's is asked for no gradient
+            linears -= 2 * seen * i * o
+            low_rank -= 2 * seen * r * i
     return Operations(
-        linears=seen * (4 * n_layers * products - 2 * sum(i * o for i, o in unasked)),
-        adapters=seen
-        * (
-            6 * n_layers * (low_rank_inputs + low_rank_outputs) - 2 * r * sum(i for i, _ in unasked)
-        ),
+        linears=linears,
+        adapters=low_rank,
         attention=12 * pairs * n_layers * config.num_attention_heads * config.head_dim,
         head=4 * taught * width * config.vocab_size,
     )

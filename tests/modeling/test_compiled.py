@@ -91,3 +91,20 @@ def test_a_kernel_is_kept_under_a_digest_of_what_it_is_made_of(
     before = kernel(same).__qualname__
     monkeypatch.setattr(compiled, "_parts", lambda: "another")
     assert kernel(again).__qualname__ != before
+
+
+def test_a_full_disk_costs_a_kernel_no_more_than_its_keeping(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    def doubled(source: Numbers, target: Numbers) -> None:
+        for i in range(source.size):
+            target[i] = rounded(target, read(source[i]) + read(source[i]))
+
+    monkeypatch.setattr("numba.core.caching.IndexDataCacheFile.save", full)
+    x, y = torch.ones(3), torch.empty(3)
+    kernel(doubled)(numbers(x), numbers(y))
+    assert y.tolist() == [2, 2, 2]
+    assert "No space left on device" in caplog.text

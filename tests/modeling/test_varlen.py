@@ -146,7 +146,7 @@ def test_on_a_cpu_it_is_not_asked_for() -> None:
     q, k, v = (torch.randn(5, n, 8, dtype=torch.bfloat16) for n in (4, 2, 2))
     stream = Stream(segments(tokens(6)), CPU)
     assert not varlen.serves(q, k, v)
-    assert attention._way(q, k, v, stream, Manner(scale=1.0)) is attention.by_products
+    assert attention._way(q, k, v, stream, Manner(scale=1.0)) is not varlen.attention
 
 
 @pytest.mark.gpu

@@ -261,3 +261,8 @@ def test_a_pass_that_failed_leaves_no_gradient_behind(
     pass_through(base, [turn], lanes)
     assert lost
     torch.testing.assert_close(adapter.grad, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_fewer_lanes_are_tried_where_the_most_would_be_uneven() -> None:
+    lanes = deal([Load(items=segments([1000] + [100] * 10))], 4)
+    assert rows(lanes) == [1000, 1000]

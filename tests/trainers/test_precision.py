@@ -13,11 +13,16 @@ from safetensors.torch import load_file
 
 from tests.trainers.conftest import Changed, attempt
 from tunery.core.errors import Unsupported
+from tunery.core.lora import LoraConfig
 from tunery.core.progress import AnyProgress, Finished, Metrics, PreflightRequest
+from tunery.modeling.adapter import Adapter
+from tunery.modeling.base import Base
 from tunery.modeling.chat import Chat
-from tunery.modeling.load import load_tokenizer
+from tunery.modeling.load import load_model, load_tokenizer
 from tunery.trainers import precision
+from tunery.trainers.failures import NotFinite
 from tunery.trainers.precision import Choice, choose
+from tunery.trainers.trial import some_rows
 
 Gains = list[float | Exception]
 
@@ -126,7 +131,13 @@ def test_a_damaged_file_is_measured_anew(asked: PreflightRequest, gains: Gains) 
 
 
 @pytest.mark.parametrize(
-    "refused", [Unsupported("no adapters on it", param="model"), RuntimeError("not in bf16")]
+    "refused",
+    [
+        Unsupported("no adapters on it", param="model"),
+        RuntimeError("not in bf16"),
+        NotFinite("the loss of step 1 is nan"),
+        IndexError("index out of range in self"),
+    ],
 )
 def test_a_base_that_bf16_cannot_be_tried_on_stays_in_fp32(
     asked: PreflightRequest, gains: Gains, refused: Exception
@@ -188,3 +199,13 @@ def test_what_was_learnt_in_bf16_is_served_in_fp32(changed: Changed, blobs: Path
 def loss(values: Sequence[AnyProgress]) -> float | None:
     """Of the validation file, in the end."""
     return [value for value in values if isinstance(value, Metrics)][-1].full_valid_loss
+
+
+def test_rows_of_a_trial_are_no_longer_than_the_model_takes(asked: PreflightRequest) -> None:
+    chat = Chat(load_tokenizer(Path(asked.location)))
+    base = Base(load_model(asked.location).model)
+    adapter = Adapter(base.places, LoraConfig(r=1))
+    rows = some_rows(asked, chat, adapter, n_rows=8, room=200, context=20)
+    assert rows
+    assert max(len(row.ids) for row in rows) == 20
+    assert all(row.n_taught for row in rows)

@@ -57,6 +57,7 @@ def check(
                 overlong,
                 precision=settings.precision,
                 measurements=settings.home / "blobs" / "measurements",
+                threads=settings.threads,
             )
     report = joined(data, seen)
     if as_json:

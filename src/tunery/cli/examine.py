@@ -57,10 +57,11 @@ def seen_by(
     *,
     precision: Precision | None,
     measurements: Path,
+    threads: int | None,
 ) -> Preflight:
     """What `base` would see of the good rows, by the code that trains on them.
 
-    `precision` and `measurements` are as in the request for a preflight.
+    `precision`, `measurements` and `threads` are as in the request for a preflight.
 
     Raises:
         Failure: the process that looks ended without a report.
@@ -74,6 +75,7 @@ def seen_by(
             overlong=overlong,
             precision=precision,
             measurements=str(measurements),
+            threads=threads,
         )
         child = Child(cold("tunery.trainers.preflight"), msgspec.json.encode(request) + b"\n")
         try:

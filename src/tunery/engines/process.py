@@ -177,5 +177,5 @@ def _check_wanted(wanted: Callable[[], bool]) -> None:
 
 
 def installed() -> bool:
-    """Whether PyTorch and transformers are here; asking does not import them."""
-    return all(importlib.util.find_spec(name) for name in ("torch", "transformers"))
+    """Whether PyTorch and what goes with it are here; asking does not import them."""
+    return all(importlib.util.find_spec(name) for name in ("torch", "transformers", "numba"))

@@ -24,7 +24,7 @@ class Requests:
     ) -> None:
         """All but the first two are told to every trainer as they are.
 
-        A job keeps the precision that it began in; this one is for those yet to begin.
+        A job keeps the precision that it was created with; this one is for new ones.
         """
         self._blobs = blobs
         self._catalog = catalog

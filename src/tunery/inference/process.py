@@ -26,7 +26,7 @@ class ChildGenerator:
         self._child = Child(
             module=module,
             spoken=spoken,
-            needs=["torch"],
+            needs=["torch", "numba"],
             not_installed=NOT_INSTALLED,
             threads=threads,
         )

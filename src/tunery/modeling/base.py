@@ -144,6 +144,10 @@ class Base:
         """
         return self._stream(segments, self.layout, sides, narrow=self.narrows)
 
+    def prepare(self) -> None:
+        """Find out, unless that is known, how streams are laid out: while no pass is under way."""
+        _ = self.layout, self.narrows
+
     @cached_property
     def narrows(self) -> bool:
         """Whether the last layer goes on with taught rows alone, by a trial at the first use."""

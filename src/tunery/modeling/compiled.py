@@ -15,6 +15,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import torch
+from filelock import FileLock
 from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
@@ -60,7 +61,27 @@ def kernel(function: Kernel) -> Kernel:
     except RuntimeError as nowhere:
         _log.info("%s is compiled anew in every process: %s", function.__name__, nowhere)
         compiled = njit(**options)(function)
+    else:
+        _keep_carefully(compiled)
     return compiled
+
+
+def _keep_carefully(compiled: Any) -> None:  # noqa: ANN401
+    """Let one process at a time keep a kernel, and a full disk cost no more than the keeping.
+
+    Numba's index of what it keeps is read, changed and written without a lock.
+    """
+    kept = compiled._cache
+    save = kept.save_overload
+
+    def carefully(*found: object) -> None:
+        try:
+            with FileLock(Path(kept.cache_path) / ".kernels.lock"):
+                save(*found)
+        except OSError as trouble:
+            _log.warning("%s is compiled again next time: %s", compiled.__name__, trouble)
+
+    kept.save_overload = carefully
 
 
 inline: Callable[[Callable[..., Any]], Any] = njit(

@@ -11,7 +11,7 @@ import numpy as np
 
 from tunery.modeling.compiled import Numbers, inline, kernel, read, rounded
 from tunery.modeling.vectors import (
-    LANES,
+    WIDTH,
     each,
     exp,
     inside,
@@ -29,8 +29,8 @@ _NOTHING, _ONE, _LEAST = _f(0), _f(1), _f(-np.inf)
 
 @inline
 def _copy(target: Numbers, to: int, source: Numbers, at: int, n: int) -> None:
-    whole = n - n % LANES
-    for i in range(0, whole, LANES):
+    whole = n - n % WIDTH
+    for i in range(0, whole, WIDTH):
         move(target, to + i, source, at + i)
     for i in range(whole, n):
         target[to + i] = source[at + i]
@@ -77,12 +77,12 @@ def collect(
     target: Numbers,
 ) -> None:
     """Write each row of a stream: what the tiles have of it, summed; zeros where none has any."""
-    whole = width - width % LANES
+    whole = width - width % WIDTH
     to = 0
     for row in range(begin.size - 1):
         there = places[begin[row] : begin[row + 1]]
         for head in range(heads):
-            for i in range(0, whole, LANES):
+            for i in range(0, whole, WIDTH):
                 x = each(_NOTHING)
                 for place in there:
                     at = _at(place, head, heads, tiles, first, length) * width
@@ -126,10 +126,10 @@ def weigh(
             for ask in range(asks[tile]):
                 end = before[tile] + ask + 1
                 start = max(end - window, 0)
-                low, high = start // LANES * LANES, (end + LANES - 1) // LANES * LANES
+                low, high = start // WIDTH * WIDTH, (end + WIDTH - 1) // WIDTH * WIDTH
                 for query_head in range(head * fold, (head + 1) * fold):
                     most = each(sinks[query_head]) if sinks.size else least
-                    for i in range(low, high, LANES):
+                    for i in range(low, high, WIDTH):
                         x = load(scores, at + i) * scales
                         x = inside(i - start, end - start, x, least)
                         store(found, i, x)
@@ -137,17 +137,17 @@ def weigh(
                     top = largest(most)
                     most = each(top)
                     mass = nothing
-                    for i in range(low, high, LANES):
+                    for i in range(low, high, WIDTH):
                         x = exp(load(found, i) - most)
                         x = inside(i - start, end - start, x, nothing)
                         store(found, i, x)
                         mass = mass + x
                     whole = total(mass)
                     if sinks.size:
-                        whole += total(exp(each(sinks[query_head] - top))) / np.float32(LANES)
+                        whole += total(exp(each(sinks[query_head] - top))) / np.float32(WIDTH)
                     part = each(_ONE / whole)
                     scores[at : at + low] = 0
-                    for i in range(low, high, LANES):
+                    for i in range(low, high, WIDTH):
                         store(scores, at + i, load(found, i) * part)
                     scores[at + high : at + looked_at] = 0
                     at += looked_at
@@ -177,14 +177,14 @@ def weigh_back(
             for ask in range(asks[tile]):
                 end = before[tile] + ask + 1
                 start = max(end - window, 0)
-                low, high = start // LANES * LANES, (end + LANES - 1) // LANES * LANES
+                low, high = start // WIDTH * WIDTH, (end + WIDTH - 1) // WIDTH * WIDTH
                 for _ in range(fold):
                     mass = each(_NOTHING)
-                    for i in range(at + low, at + high, LANES):
+                    for i in range(at + low, at + high, WIDTH):
                         mass = mass + load(slopes, i) * load(weights, i)
                     along = each(total(mass))
                     slopes[at : at + low] = 0
-                    for i in range(at + low, at + high, LANES):
+                    for i in range(at + low, at + high, WIDTH):
                         x = (load(slopes, i) - along) * (load(weights, i) * scales)
                         store(slopes, i, x)
                     slopes[at + high : at + looked_at] = 0

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from tunery.modeling.compiled import Numbers, kernel
-from tunery.modeling.vectors import LANES
+from tunery.modeling.vectors import WIDTH
 
 # Rows of a tile that ask: fewer skip more of what no row sees, but make more and smaller products.
 _TILE = 64
@@ -29,7 +29,7 @@ class Shape:
 
     Attributes:
         most_asks: rows of each that ask, padding with them, `Q`.
-        looked_at: rows of each that are looked at, a multiple of `LANES`, `M`.
+        looked_at: rows of each that are looked at, a multiple of `WIDTH`, `M`.
         asks: `(B,)` how many rows ask without the padding, which follows them.
         before: `(B,)` how many more the first of them sees, besides itself.
     """
@@ -86,7 +86,7 @@ def tiles(lines: Sequence[tuple[Indices, int]], n_rows: int, grain: int) -> Tile
         grain: what shapes are to be a multiple of, so that they recur.
     """
     alike: dict[tuple[int, int], list[tuple[Indices, int, int]]] = {}
-    step = max(LANES, grain // 2)
+    step = max(WIDTH, grain // 2)
     for rows, first in lines:
         for begin, end in _cuts(first, len(rows)):
             shape = _up(end - begin, step), _up(end, step)

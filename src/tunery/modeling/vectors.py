@@ -1,7 +1,7 @@
 """Many neighbouring numbers as one value of a compiled loop, for loops too short to be left to it.
 
 A compiler turns a loop over numbers into one over vectors, with the rest of them one by one; where
-a row has few, the rest is most of them. `Lanes` are loaded, reckoned with and stored whole.
+a row has few, the rest is most of them. Vectors are loaded, reckoned with and stored whole.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from numba import types
 from numba.core.typing.templates import Signature
 from numba.extending import intrinsic, models, overload, register_model
 
-LANES = 32
+WIDTH = 32
 
 _I16, _I32, _F32 = ir.IntType(16), ir.IntType(32), ir.FloatType()
-_FLOATS, _WORDS, _HALVES = (ir.VectorType(kind, LANES) for kind in (_F32, _I32, _I16))
+_FLOATS, _WORDS, _HALVES = (ir.VectorType(kind, WIDTH) for kind in (_F32, _I32, _I16))
 # As of the loops in `compiled`: sums in another order, but what is no number stays none.
 _FREE = ("contract", "reassoc", "nsz", "arcp")
 
@@ -30,20 +30,20 @@ class _Short(ir.Type):  # type: ignore[misc]
         return "bfloat"
 
 
-_SHORT_FLOATS = ir.VectorType(_Short(), LANES)
+_SHORT_FLOATS = ir.VectorType(_Short(), WIDTH)
 
 
-class _Lanes(types.Type):  # type: ignore[misc]
-    """`LANES` fp32 numbers."""
+class _Vector(types.Type):  # type: ignore[misc]
+    """`WIDTH` fp32 numbers."""
 
     def __init__(self) -> None:
-        super().__init__("Lanes")
+        super().__init__("Vector")
 
 
-_lanes = _Lanes()
+_vector = _Vector()
 
 
-@register_model(_Lanes)
+@register_model(_Vector)
 class _Model(models.PrimitiveModel):  # type: ignore[misc]
     def __init__(self, manager: Any, kind: Any) -> None:  # noqa: ANN401
         super().__init__(manager, kind, _FLOATS)
@@ -71,11 +71,11 @@ def load(_: object, array: Any, at: Any) -> Any:  # noqa: ANN401
             return found
         return builder.bitcast(builder.shl(builder.zext(found, _WORDS), _words(16)), _FLOATS)
 
-    return _lanes(array, at), generate
+    return _vector(array, at), generate
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def store(_: object, array: Any, at: Any, lanes: Any) -> Any:  # noqa: ANN401
+def store(_: object, array: Any, at: Any, vector: Any) -> Any:  # noqa: ANN401
     """Write them to an array from `at` on; as bf16 the nearest, of two the even one.
 
     As bf16, what is below 1.2e-38 may be zero.
@@ -92,7 +92,7 @@ def store(_: object, array: Any, at: Any, lanes: Any) -> Any:  # noqa: ANN401
         builder.store(halves, place, align=2)
         return context.get_dummy_value()
 
-    return types.void(array, at, lanes), generate
+    return types.void(array, at, vector), generate
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -112,60 +112,60 @@ def move(_: object, target: Any, to: Any, source: Any, at: Any) -> Any:  # noqa:
 
 @intrinsic  # type: ignore[untyped-decorator]
 def each(_: object, number: Any) -> Any:  # noqa: ANN401
-    """One number in all lanes."""
+    """One number in all vector."""
 
     def generate(_: object, builder: Any, __: object, arguments: Any) -> Any:  # noqa: ANN401
         return _splat(builder, arguments[0], _FLOATS)
 
-    return _lanes(types.float32), generate
+    return _vector(types.float32), generate
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def inside(_: object, first: Any, n: Any, lanes: Any, other: Any) -> Any:  # noqa: ANN401
-    """`lanes` where `first`, `first + 1`, … is from 0 to below `n`, and `other` elsewhere."""
+def inside(_: object, first: Any, n: Any, vector: Any, other: Any) -> Any:  # noqa: ANN401
+    """`vector` where `first`, `first + 1`, … is from 0 to below `n`, and `other` elsewhere."""
 
     def generate(_: object, builder: Any, __: object, arguments: Any) -> Any:  # noqa: ANN401
         begin, end = (_splat(builder, builder.trunc(x, _I32), _WORDS) for x in arguments[:2])
-        column = builder.add(begin, ir.Constant(_WORDS, list(range(LANES))))
+        column = builder.add(begin, ir.Constant(_WORDS, list(range(WIDTH))))
         return builder.select(builder.icmp_unsigned("<", column, end), *arguments[2:])
 
-    return _lanes(types.int64, types.int64, lanes, other), generate
+    return _vector(types.int64, types.int64, vector, other), generate
 
 
 @intrinsic  # type: ignore[untyped-decorator]
 def larger(_: object, x: Any, y: Any) -> Any:  # noqa: ANN401
-    """Lane by lane the larger of two; of a NaN either."""
+    """Place by place the larger of two; of a NaN either."""
 
     def generate(_: object, builder: Any, __: object, arguments: Any) -> Any:  # noqa: ANN401
         return builder.select(builder.fcmp_ordered(">", *arguments), *arguments)
 
-    return _lanes(x, y), generate
+    return _vector(x, y), generate
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def largest(_: object, lanes: Any) -> Any:  # noqa: ANN401
+def largest(_: object, vector: Any) -> Any:  # noqa: ANN401
     """The largest of all; beside a NaN any of them."""
 
     def generate(_: object, builder: Any, __: object, arguments: Any) -> Any:  # noqa: ANN401
         return _reduced(builder, "fmax", [_FLOATS], arguments, ("nnan", "nsz"))
 
-    return types.float32(lanes), generate
+    return types.float32(vector), generate
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def total(_: object, lanes: Any) -> Any:  # noqa: ANN401
+def total(_: object, vector: Any) -> Any:  # noqa: ANN401
     """The sum of all."""
 
     def generate(_: object, builder: Any, __: object, arguments: Any) -> Any:  # noqa: ANN401
         kinds, start = [_F32, _FLOATS], ir.Constant(_F32, 0.0)
         return _reduced(builder, "fadd", kinds, [start, *arguments], _FREE)
 
-    return types.float32(lanes), generate
+    return types.float32(vector), generate
 
 
 def _reduced(builder: Any, name: str, kinds: Any, arguments: Any, flags: Any) -> Any:  # noqa: ANN401
     kind = ir.FunctionType(_F32, kinds)
-    function = f"llvm.vector.reduce.{name}.v{LANES}f32"
+    function = f"llvm.vector.reduce.{name}.v{WIDTH}f32"
     found = builder.module.globals.get(function) or ir.Function(builder.module, kind, function)
     return builder.call(found, arguments, fastmath=flags)
 
@@ -176,7 +176,7 @@ _POWERS = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def exp(_: object, lanes: Any) -> Any:  # noqa: ANN401
+def exp(_: object, vector: Any) -> Any:  # noqa: ANN401
     """E to the power of each, as `compiled.exp`, from -87.3 to 88."""
 
     def generate(_: object, builder: Any, __: object, arguments: Any) -> Any:  # noqa: ANN401
@@ -187,7 +187,7 @@ def exp(_: object, lanes: Any) -> Any:  # noqa: ANN401
         for sign, bound in (("<", -87.3), (">", 88.0)):
             x = builder.select(builder.fcmp_ordered(sign, x, _floats(bound)), _floats(bound), x)
         kind = ir.FunctionType(_FLOATS, [_FLOATS])
-        floor = f"llvm.floor.v{LANES}f32"
+        floor = f"llvm.floor.v{WIDTH}f32"
         whole = builder.module.globals.get(floor) or ir.Function(builder.module, kind, floor)
         n = builder.call(whole, [times(x, _floats(_LOG2_E), _floats(0.5))])
         r = times(n, _floats(-_LN2_HIGH), x)
@@ -200,7 +200,7 @@ def exp(_: object, lanes: Any) -> Any:  # noqa: ANN401
         power_of_two = builder.bitcast(builder.shl(exponent, _words(23)), _FLOATS)
         return builder.fmul(p, power_of_two)
 
-    return _lanes(lanes), generate
+    return _vector(vector), generate
 
 
 def _operation(name: str) -> Any:  # noqa: ANN401
@@ -209,7 +209,7 @@ def _operation(name: str) -> Any:  # noqa: ANN401
         def generate(_: object, builder: Any, __: object, arguments: Any) -> Any:  # noqa: ANN401
             return getattr(builder, name)(*arguments, flags=_FREE)
 
-        return _lanes(x, y), generate
+        return _vector(x, y), generate
 
     return operation
 
@@ -218,7 +218,7 @@ _add, _subtract, _multiply = (_operation(name) for name in ("fadd", "fsub", "fmu
 
 
 def _both(x: Any, y: Any) -> bool:  # noqa: ANN401
-    return isinstance(x, _Lanes) and isinstance(y, _Lanes)
+    return isinstance(x, _Vector) and isinstance(y, _Vector)
 
 
 @overload(operator.add, strict=False)  # type: ignore[untyped-decorator]
@@ -237,11 +237,11 @@ def _multiplied(x: Any, y: Any) -> Any:  # noqa: ANN401
 
 
 def _words(n: int) -> Any:  # noqa: ANN401
-    return ir.Constant(_WORDS, [n] * LANES)
+    return ir.Constant(_WORDS, [n] * WIDTH)
 
 
 def _floats(x: float) -> Any:  # noqa: ANN401
-    return ir.Constant(_FLOATS, [x] * LANES)
+    return ir.Constant(_FLOATS, [x] * WIDTH)
 
 
 def _splat(builder: Any, x: Any, kind: Any) -> Any:  # noqa: ANN401

@@ -158,6 +158,7 @@ def pass_through(base: Base, turns: Sequence[Turn], lanes: Lanes) -> None:
         return
     # In a stream, what has the same adapter stands together.
     turns = sorted(turns, key=lambda turn: turn.ask.adapter is None)
+    base.prepare()  # its probes are passes themselves
     dealt = deal([_load(turn) for turn in turns], lanes.most)
     found = lanes.run(dealt, lambda number: _go_through(base, turns, dealt, number))
     for number, turn in enumerate(turns):

@@ -19,7 +19,6 @@ import torch
 from transformers import AutoConfig
 
 from tunery import __version__
-from tunery.core.errors import TuneryError
 from tunery.core.hyperparameters import Precision
 from tunery.core.lora import LoraConfig
 from tunery.core.progress import PreflightRequest
@@ -78,8 +77,8 @@ def choose(request: PreflightRequest, chat: Chat, *, n_rows: int, context: int) 
     def measured() -> Choice:
         try:
             gain = _gain(request, folder, chat, n_rows=n_rows, context=context)
-        except (RuntimeError, TuneryError):
-            # Whatever is wrong with this base, learning says it in its own words.
+        except Exception:
+            # Whatever is wrong with this base or its rows, learning says it in its own words.
             _log.warning("bf16 could not be tried on this base", exc_info=True)
             return usual
         return Choice(precision="bf16" if gain >= _CLEARLY else "fp32", bf16_gain=gain)
@@ -178,7 +177,10 @@ def _read(file: Path) -> Choice | None:
         return msgspec.json.decode(file.read_bytes(), type=Choice)
     except FileNotFoundError:
         return None
-    except (OSError, msgspec.DecodeError) as damage:
+    except OSError as unreadable:
+        _log.warning("what was measured before cannot be read: %s", unreadable)
+        return None
+    except msgspec.DecodeError as damage:
         _log.warning("%s is measured anew: %s", file.name, damage)
         file.unlink(missing_ok=True)
         return None

@@ -30,10 +30,11 @@ def some_rows(
     segments: list[Segment] = []
     # A preference costs in a step what its two sequences cost.
     for sequence in chain.from_iterable(row.sequences for row in rows):
-        if len(segments) == n_rows or room <= 0:
+        if len(segments) == n_rows or room <= 1:
             break
         if any(sequence.learn[1:context]):
-            ids, learn = (torch.tensor(x[:room]) for x in (sequence.ids, sequence.learn))
+            n = min(room, context)
+            ids, learn = (torch.tensor(x[:n]) for x in (sequence.ids, sequence.learn))
             learn[-1] = True  # a row that was cut short still has something to learn
             segments.append(Segment(ids=ids, learn=learn, adapter=adapter))
             room -= len(ids)
