@@ -50,7 +50,7 @@ test: setup check  ## Everything that CI runs.
 test-long: setup  ## What takes too long for every push.
 	$(BIN)/pytest -m 'long and not gpu'
 
-bench: .venv/.installed  ## Speed as ratios against named rivals; some 20 minutes, and nothing else should run.
+bench: .venv/.installed  ## Speed as ratios against named rivals; some 40 minutes, and nothing else should run.
 	$(BIN)/python -m benchmarks
 
 bench-search: .venv/.installed  ## The settings in which the rivals of `make bench` are fastest; 15 minutes.

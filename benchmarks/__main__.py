@@ -1,4 +1,4 @@
-"""Every comparison, in one run and one table: `make bench`, some twenty minutes on two cores.
+"""Every comparison, in one run and one table: `make bench`, some forty minutes on two cores.
 
 `python -m benchmarks throughput chats` makes only these. A whole run writes `docs/benchmarks.md`;
 a rival that fails, or a part of ours, says so in its row and ends nothing else.
