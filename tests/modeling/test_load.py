@@ -13,7 +13,7 @@ from tests.modeling.models import tiny_model, tokens
 from tests.modeling.templates import CHATML, tokenizer
 from tunery.core.errors import InvalidValue, Unsupported
 from tunery.modeling.folders import resolve_base
-from tunery.modeling.load import load_model, load_tokenizer, warm
+from tunery.modeling.load import load_model, load_tokenizer
 
 REVISION = "0123456789012345678901234567890123456789"
 
@@ -94,7 +94,7 @@ def test_what_is_no_causal_language_model_is_refused(kind: str, folder: Path) ->
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "model_type": kind}))
     with pytest.raises(Unsupported, match="no causal language model"):
-        warm(str(folder))
+        load_model(str(folder))
 
 
 def test_code_that_comes_with_a_model_is_not_run(folder: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ Weights are read from safetensors alone, and no code that comes with a model is 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import overload
 
@@ -28,10 +29,15 @@ from tunery.modeling.quantized import pack_linears
 
 @dataclass(frozen=True, kw_only=True)
 class Loaded:
-    """A model and its tokenizer."""
+    """A model, and where it came from."""
 
     model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
+    folder: Path
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The model's, read at the first use."""
+        return load_tokenizer(self.folder)
 
 
 def default_device() -> torch.device:
@@ -78,8 +84,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 
 def context_length(folder: Path) -> int | None:
     """The longest row that the model in `folder` takes, in tokens; None where it does not say."""
-    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    return context_of(config)
+    return context_of(_config(folder))
 
 
 def context_of(config: PreTrainedConfig) -> int | None:
@@ -107,10 +112,9 @@ def load_model(
     """
     folder = resolve_base(model)
     device = device or default_device()
-    _architecture(folder)
-    _check_not_quantized(folder)
     loaded: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
         folder,
+        config=_usable_config(folder),
         dtype=dtype or default_dtype(device),
         local_files_only=True,
         use_safetensors=True,
@@ -121,33 +125,31 @@ def load_model(
             pack_linears(loaded, loaded.get_output_embeddings(), device)
         case None:
             pass
-    return Loaded(model=loaded.to(device), tokenizer=load_tokenizer(folder))
+    return Loaded(model=loaded.to(device), folder=folder)
 
 
-def warm(model: str) -> None:
-    """Import the architecture's code without making a model or computing anything."""
-    _architecture(resolve_base(model))
+def _config(folder: Path) -> PreTrainedConfig:
+    config: PreTrainedConfig = AutoConfig.from_pretrained(
+        folder, local_files_only=True, trust_remote_code=False
+    )
+    return config
 
 
-def _check_not_quantized(folder: Path) -> None:
-    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    if getattr(config, "quantization_config", None) is not None:
-        raise Unsupported(
-            f"the weights in {folder.name} are quantized already; take the model that they were "
-            "made of, and the setting `quantize` keeps that in four bits",
-            param="model",
-        )
-
-
-def _architecture(folder: Path) -> type[PreTrainedModel]:
-    """The class of the model in `folder`."""
+def _usable_config(folder: Path) -> PreTrainedConfig:
+    """The configuration of a causal language model that is not quantized."""
     try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        found: type[PreTrainedModel] = AutoModelForCausalLM._model_mapping[type(config)]
+        config = _config(folder)
+        _ = AutoModelForCausalLM._model_mapping[type(config)]
     except (KeyError, ValueError) as unknown:
         raise Unsupported(
             f"the base model in {folder.name} is no causal language model that transformers "
             f"knows: {unknown}",
             param="model",
         ) from unknown
-    return found
+    if getattr(config, "quantization_config", None) is not None:
+        raise Unsupported(
+            f"the weights in {folder.name} are quantized already; take the model that they were "
+            "made of, and the setting `quantize` keeps that in four bits",
+            param="model",
+        )
+    return config
