@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -91,6 +92,27 @@ def test_a_kernel_is_kept_under_a_digest_of_what_it_is_made_of(
     before = kernel(same).__qualname__
     monkeypatch.setattr(compiled, "_parts", lambda: "another")
     assert kernel(again).__qualname__ != before
+
+
+def test_what_is_kept_of_a_kernel_can_be_loaded_before_its_first_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As in the process that trainers are forked from."""
+
+    def first(source: Numbers, target: Numbers) -> None:
+        target[0] = source[0]
+
+    monkeypatch.setattr(compiled, "_KEPT", [])
+    x, y = torch.ones(1), torch.empty(1)
+    kernel(first)(numbers(x), numbers(y))
+    first.__qualname__ = first.__qualname__.partition("-")[0]
+    again: Any = kernel(first)
+    assert not again.signatures
+
+    compiled.load_kept()
+    assert len(again.signatures) == 1
+    assert sum(again.stats.cache_hits.values()) == 1
+    assert not again.stats.cache_misses
 
 
 def test_a_full_disk_costs_a_kernel_no_more_than_its_keeping(

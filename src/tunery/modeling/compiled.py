@@ -18,6 +18,7 @@ import torch
 from filelock import FileLock
 from llvmlite import ir
 from numba import njit, types
+from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 from torch import Tensor
 
@@ -34,6 +35,9 @@ SERVED = (torch.float32, torch.bfloat16)
 # Sums may be taken in another order, and a product and its sum in one operation. Numbers that are
 # not finite keep their meaning: a job is told by them.
 _RULES = {"contract", "reassoc", "nsz", "arcp"}
+
+_KEPT: list[Any] = []
+"""Every kernel that is kept on disk."""
 
 
 def serves(*tensors: Tensor) -> bool:
@@ -63,7 +67,21 @@ def kernel(function: Kernel) -> Kernel:
         compiled = njit(**options)(function)
     else:
         _keep_carefully(compiled)
+        _KEPT.append(compiled)
     return compiled
+
+
+def load_kept() -> None:
+    """Load what earlier processes have kept of the kernels defined so far.
+
+    A process that others are forked from spares them this, and numba's own tables, which take
+    longer.
+    """
+    cpu_target.typing_context.refresh()
+    cpu_target.target_context.refresh()
+    for compiled in _KEPT:
+        for arguments, *_ in compiled._cache._cache_file._load_index():
+            compiled.compile(arguments)
 
 
 def _keep_carefully(compiled: Any) -> None:  # noqa: ANN401

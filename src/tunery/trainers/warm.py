@@ -1,4 +1,4 @@
-"""A parent that has imported everything slow and forks trainers: `python -m tunery.trainers.warm`.
+"""A parent that has done everything slow and forks trainers: `python -m tunery.trainers.warm`.
 
 Importing PyTorch and transformers costs seconds, forking milliseconds. This process holds no model
 and computes nothing, since a child forked from a parent that has run a parallel region of OpenMP
@@ -18,6 +18,10 @@ import socket
 import sys
 import traceback
 from types import FrameType
+
+from transformers.conversion_mapping import get_checkpoint_conversion_mapping
+
+from tunery.modeling.compiled import load_kept
 
 _SLOW_IMPORTS = (
     "torch",
@@ -39,9 +43,8 @@ READY = b"ready\n"
 
 
 def main() -> None:
-    """Import, listen, say so, and fork until standard input closes."""
-    for name in _SLOW_IMPORTS:
-        importlib.import_module(name)
+    """Warm up, listen, say so, and fork until standard input closes."""
+    _warm_up()
     gc.freeze()
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(sys.argv[1])
@@ -49,6 +52,14 @@ def main() -> None:
         sys.stdout.buffer.write(READY)
         sys.stdout.buffer.flush()
         _Parent(listener).serve()
+
+
+def _warm_up() -> None:
+    """Import, and make tables that a child would make at its first use of what it imported."""
+    for name in _SLOW_IMPORTS:
+        importlib.import_module(name)
+    get_checkpoint_conversion_mapping("llama")  # makes those of all architectures
+    load_kept()
 
 
 class _Parent:
