@@ -124,6 +124,34 @@ def test_many_attempts_at_once_all_end_and_the_process_waits_for_more(
     assert room.losses(late) == pytest.approx(room.losses(requests[0]), abs=1e-5)
 
 
+def test_a_base_is_tried_out_while_the_first_data_is_read_and_what_fails_is_tried_again(
+    room: Room, named: Named, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Enough(Exception):
+        """The end of serving, which has none."""
+
+    request = named("first")
+    being_read: list[int] = []
+
+    def prepare(_: Base) -> None:
+        assert host is not None
+        being_read.append(len(host._being_read))
+        raise RuntimeError("not today")
+
+    def say(_: str, progress: AnyProgress) -> None:
+        if isinstance(progress, Finished):
+            raise Enough
+
+    host = Host(room.base, request, room.inbox, say)
+    with monkeypatch.context() as patched:
+        patched.setattr(Base, "prepare", prepare)
+        host._get_ready()
+    assert being_read == [1]
+    assert "not today" in caplog.text
+    with pytest.raises(Enough):
+        host.serve()
+
+
 def test_commands_for_nobody_are_for_nobody(room: Room, named: Named) -> None:
     request = named("a")
     room.begin(request)

@@ -75,6 +75,7 @@ class Host:
 
     def serve(self) -> None:
         """Carry attempts out, as long as this process lives."""
+        self._get_ready()
         while True:
             self.turn()
 
@@ -86,6 +87,15 @@ class Host:
         self._admit()
         for folder, progress in self._company.round():
             self._report(folder, progress)
+
+    def _get_ready(self) -> None:
+        """Try the base out while the first attempt's data is read."""
+        self._admit()
+        try:
+            self._base.prepare()
+        except Exception:
+            # The first pass tries again, and tells its attempt.
+            _log.warning("the base could not be tried out", exc_info=True)
 
     def _messages(self) -> Iterator[AnyCommand | Future[Ready]]:
         idle = not len(self._company)

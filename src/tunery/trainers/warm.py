@@ -24,6 +24,7 @@ from transformers.conversion_mapping import get_checkpoint_conversion_mapping
 from tunery.modeling.compiled import load_kept
 
 _SLOW_IMPORTS = (
+    "numpy.ma",  # numba asks for it when it sees its first array
     "torch",
     "transformers.models.auto.modeling_auto",
     "transformers.models.auto.tokenization_auto",
