@@ -6,7 +6,7 @@ from fastapi import Request, Response
 from starlette.exceptions import HTTPException
 
 from tunery.core.errors import TuneryError
-from tunery.core.image_ports import NoticeWords
+from tunery.core.ports import NoticeWords
 from tunery.dialects import bfl, dataherald, detail, egp, openai, tunery
 from tunery.dialects.openai.errors import answer_http_exception as answer_as_openai
 from tunery.dialects.openai.errors import render as render_as_openai

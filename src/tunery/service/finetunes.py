@@ -10,13 +10,12 @@ from tunery.core.errors import InvalidTransition, NotFound
 from tunery.core.events import Event
 from tunery.core.files import File, Format
 from tunery.core.ids import new_id
-from tunery.core.image_ports import PictureReader
 from tunery.core.job import FineTuningJob, NewJob
 from tunery.core.lora import LoraConfig
 from tunery.core.method import Subject
 from tunery.core.pages import Page, PageRequest
 from tunery.core.picture_sets import PictureSet
-from tunery.core.ports import Blobs, Clock, FileStore, Idempotency
+from tunery.core.ports import Blobs, Clock, FileStore, Idempotency, PictureReader
 from tunery.service.files import Files
 from tunery.service.intake import TRAINING
 from tunery.service.jobs import Jobs

@@ -12,9 +12,16 @@ from typing import Protocol
 from tunery.core.access import Caller
 from tunery.core.errors import Conflict, InvalidValue, NotFound, TooMany
 from tunery.core.image_generations import GenerationStatus, ImageGeneration, ImageSettings
-from tunery.core.image_ports import ErrandStore, PictureReader
 from tunery.core.method import Subject
-from tunery.core.ports import Blobs, Clock, Idempotency, JobStore, Sealer
+from tunery.core.ports import (
+    Blobs,
+    Clock,
+    ErrandStore,
+    Idempotency,
+    JobStore,
+    PictureReader,
+    Sealer,
+)
 from tunery.service.webhooks import HostCheck, sealed, webhook
 
 MOST_PENDING = 24

@@ -1,8 +1,7 @@
 """Links to images, which open them without a key for some minutes."""
 
 from tunery.core.errors import NotFound
-from tunery.core.image_ports import Signer
-from tunery.core.ports import Clock
+from tunery.core.ports import Clock, Signer
 
 VALID_S = 600
 """As long as BFL's (API reference, "Get Result")."""

@@ -14,8 +14,7 @@ from tunery.core.destinations import destination
 from tunery.core.errands import Errand
 from tunery.core.errors import LeaseLost, NotFound, TuneryError
 from tunery.core.image_generations import ImageGeneration
-from tunery.core.image_ports import ErrandStore, NoticeWords
-from tunery.core.ports import Clock, Sealer
+from tunery.core.ports import Clock, ErrandStore, NoticeWords, Sealer
 from tunery.core.webhooks import Notice
 from tunery.webhooks.delivery import TIMEOUT_S, Undelivered, post
 

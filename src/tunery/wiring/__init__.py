@@ -10,8 +10,7 @@ from datetime import UTC, datetime
 from tunery.addresses import Addresses
 from tunery.bases.catalog import FolderCatalog, hugging_face_cache
 from tunery.blobs.folder import FolderBlobs
-from tunery.core.image_ports import NoticeWords
-from tunery.core.ports import Blobs, Catalog, Clock, Engine, Generator, Store
+from tunery.core.ports import Blobs, Catalog, Clock, Engine, Generator, NoticeWords, Store
 from tunery.databases.customers import CustomerDatabases
 from tunery.engines import ENGINES
 from tunery.inference.process import ChildGenerator

@@ -26,8 +26,7 @@ from tunery.core.image_generations import (
     Painted,
     PaintRequest,
 )
-from tunery.core.image_ports import ErrandStore, Painter
-from tunery.core.ports import Blobs, Catalog, Clock, JobStore
+from tunery.core.ports import Blobs, Catalog, Clock, ErrandStore, JobStore, Painter
 from tunery.worker.lease import Heartbeat
 
 logger = logging.getLogger(__name__)

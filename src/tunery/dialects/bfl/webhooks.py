@@ -3,7 +3,7 @@
 import msgspec
 
 from tunery.core.image_generations import ImageGeneration
-from tunery.core.image_ports import NoticeWords
+from tunery.core.ports import NoticeWords
 from tunery.core.webhooks import Notice
 from tunery.dialects.answers import encode
 from tunery.dialects.bfl.addresses import sample_url
