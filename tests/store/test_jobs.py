@@ -228,7 +228,9 @@ def test_a_job_that_is_over_makes_no_move(store: Store, target: JobStatus) -> No
 
 def test_a_job_that_is_validated_cannot_be_paused(store: Store) -> None:
     job = added(store)
-    with pytest.raises(InvalidTransition, match="validating_files"):
+    with pytest.raises(
+        InvalidTransition, match="is validating_files; only a job that is queued or running can"
+    ):
         store.move_job("ours", job.id, JobStatus.PAUSED, SAID)
 
 

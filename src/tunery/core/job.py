@@ -73,7 +73,8 @@ def callers_sources(target: JobStatus) -> tuple[JobStatus, ...]:
 
 def refuse_move(job_id: str, status: JobStatus, target: JobStatus) -> InvalidTransition:
     """The error that says why a job in `status` cannot become `target`."""
-    allowed = ", ".join(callers_sources(target))
+    *others, last = callers_sources(target)
+    allowed = f"{', '.join(others)} or {last}" if others else last
     return InvalidTransition(
         f"Job {job_id} is {status}; only a job that is {allowed} can become {target}."
     )
