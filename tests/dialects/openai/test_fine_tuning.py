@@ -265,6 +265,7 @@ def test_rewards_are_told_at_each_step_and_with_each_checkpoint(
         ({"x_tunery": {"lora_dropout": 1}}, "x_tunery.lora_dropout", "below 1"),
         ({"x_tunery": {"target_modules": "q_proj"}}, "x_tunery.target_modules", "all-linear"),
         ({"x_tunery": {"learning_rate": 0}}, "x_tunery.learning_rate", "above 0"),
+        ({"x_tunery": {"learning_rate": 1e30}}, "x_tunery.learning_rate", "out of range"),
         ({"x_tunery": {"warmup_ratio": 2}}, "x_tunery.warmup_ratio", "from 0 to 1"),
         ({"x_tunery": {"weight_decay": -1}}, "x_tunery.weight_decay", "from 0 to 1"),
         ({"x_tunery": {"engine": "moon"}}, "x_tunery.engine", "Engines here: local"),

@@ -35,9 +35,11 @@ def _whole_or_auto(value: Any) -> int | Literal["auto"] | None:  # noqa: ANN401
 def _number_or_auto(value: Any) -> float | Literal["auto"] | None:  # noqa: ANN401
     if value is None or value == "auto":
         return value  # type: ignore[no-any-return]
-    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _BEYOND:
-        return float(value)
-    raise ValueError(f'{value!r} is neither a number nor "auto"')
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise ValueError(f'{value!r} is neither a number nor "auto"')  # noqa: TRY004
+    if not abs(value) < _BEYOND:
+        raise ValueError(f"{value!r} is out of range")
+    return float(value)
 
 
 def _modules(value: Any) -> tuple[str, ...] | Literal["all-linear"] | None:  # noqa: ANN401
