@@ -348,9 +348,12 @@ def _wrong_format(file: File, method: Method) -> str:
 
 
 def _first_events(job: FineTuningJob) -> list[NewEvent]:
-    """What OpenAI says of a new job, and which model an alias meant."""
+    """What OpenAI says of a new job, and which model its own stands for or goes on from."""
     events = [NewEvent(message=f"Created fine-tuning job: {job.id}")]
-    if job.requested_model != job.base_model:
+    if job.initial_adapter is not None:
+        before = f"{job.requested_model}, whose base model is {job.base_model}"
+        events.append(NewEvent(message=f"Goes on from {before}"))
+    elif job.requested_model != job.base_model:
         events.append(
             NewEvent(message=f"Model {job.requested_model} is {job.base_model} on this server")
         )

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from tests.dialects.openai.test_fine_tuning import create, dpo, refused
+from tests.dialects.openai.test_fine_tuning import JOBS, create, dpo, refused
 from tests.dialects.world import World
 from tunery.core.files import Format
 
@@ -32,6 +32,8 @@ def test_a_job_goes_on_from_a_tuned_model_or_a_checkpoint(
     kept = world.store.job("ours", job["id"])
     assert (kept.base_model, kept.requested_model) == ("tiny-chat", model)
     assert kept.initial_adapter == adapter
+    said = [event["message"] for event in http.get(f"{JOBS}/{job['id']}/events").json()["data"]]
+    assert f"Goes on from {model}, whose base model is tiny-chat" in said
 
 
 @pytest.mark.parametrize("checkpoint", ["", ":ckpt-step-3"])
