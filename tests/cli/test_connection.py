@@ -84,6 +84,17 @@ def test_what_the_server_refuses_has_an_exit_code_and_a_next_step(
     assert ended.out == ""
 
 
+@pytest.mark.parametrize("which", ["training_file", "validation_file"])
+def test_a_file_for_another_method_is_not_to_be_uploaded_again(
+    server: FakeServer, tunery: CommandLine, which: str
+) -> None:
+    answer = refused("Invalid file format.", param=which, code=f"invalid_{which}")
+    server.on("GET /v1/models", Canned(answer, status=400))
+    ended = tunery("models", "list")
+    assert "--method" in ended.err
+    assert "Upload it first" not in ended.err
+
+
 def test_a_stranger_on_the_port_is_told_apart(server: FakeServer, tunery: CommandLine) -> None:
     server.on("GET /v1/models", Canned(raw=b"<html>", content_type="text/html"))
     ended = tunery("models", "list")

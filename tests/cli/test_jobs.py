@@ -1,7 +1,10 @@
 """`tunery jobs`."""
 
+import io
+
 import orjson
 import pytest
+from rich.console import Console
 
 from tests.cli.conftest import CommandLine
 from tests.cli.fake import Canned, FakeServer
@@ -21,6 +24,20 @@ def test_a_list_shows_each_job_and_how_to_see_more(server: FakeServer, tunery: C
     assert f"--after {JOB_ID}" in ended.err
     assert server.last(f"GET {JOBS}").query == "limit=1"
     assert server.last(f"GET {JOBS}").headers["Authorization"] == "Bearer tnr-sk-test"
+
+
+def test_a_narrow_terminal_breaks_no_name_in_two(
+    server: FakeServer, tunery: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    narrow = Console(file=io.StringIO(), force_terminal=True, width=40, color_system=None)
+    monkeypatch.setattr("tunery.cli.output.screen", lambda: narrow)
+    server.on(f"GET {JOBS}", page(job("succeeded"), job("running")))
+    assert tunery("jobs", "list").code == 0
+    assert isinstance(narrow.file, io.StringIO)
+    head, succeeded, running = narrow.file.getvalue().splitlines()
+    assert succeeded.split()[0] == JOB_ID
+    assert succeeded.index(TUNED) == head.index("tuned model")
+    assert running == running.rstrip()
 
 
 def test_json_is_the_servers_own_object_and_nothing_else(
@@ -73,6 +90,29 @@ def test_an_unknown_job_is_bad_input_and_says_where_jobs_are(
     assert ended.code == 2
     assert "Could not find fine tune: nope" in ended.err
     assert "tunery jobs list" in ended.err
+
+
+def test_a_move_that_cannot_be_made_says_where_to_look(
+    server: FakeServer, tunery: CommandLine
+) -> None:
+    answer = Canned(refused("It is over.", code="invalid_state"), status=400)
+    server.on(f"POST {JOBS}/{JOB_ID}/pause", answer)
+    ended = tunery("jobs", "pause", JOB_ID)
+    assert ended.code == 2
+    assert "Next:  `tunery jobs show JOB`" in ended.err
+
+
+def test_whoever_stops_watching_is_told_of_no_error(
+    server: FakeServer, tunery: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tunery.cli.watch.follow", interrupted)
+    server.on(f"GET {JOBS}/{JOB_ID}", job("running"))
+    ended = tunery("jobs", "watch", JOB_ID)
+    assert ended.code == 130
+    assert ended.err.startswith(f"Stopped watching; {JOB_ID} goes on.\nNext:")
 
 
 def test_watching_prints_a_line_per_event_and_how_it_ended(

@@ -21,7 +21,9 @@ from tunery.core.preflight import Preflight
 from tunery.engines.process import installed
 from tunery.settings import Settings
 
-File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A JSONL file.")]
+File = Annotated[
+    Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="A JSONL file.")
+]
 Model = Annotated[
     str | None, typer.Option("--model", "-m", help="Count tokens, time and memory for this one.")
 ]

@@ -65,6 +65,7 @@ def demo(port: PortOption = None, home: HomeOption = None, images: ImagesOption 
     if server.process is None:
         return screen().print("The server that was running before goes on.")
     screen().print(f"\nStopped; everything is kept in {escape(str(settings.home))}.")
+    screen().print("What was running goes on at the next start.")
     return screen().print(f"Start the server again: {_serve_command(settings, port, home)}")
 
 

@@ -31,6 +31,12 @@ _FIND_A_KEY = (
     "Set TUNERY_API_KEY to a key of this server. On its own machine, its first start left one "
     "in `TUNERY_HOME/credentials`."
 )
+_ANOTHER_METHOD = "Choose a --method that fits; `tunery check FILE` says what format a file has."
+_BY_CODE = {
+    "invalid_state": "`tunery jobs show JOB` shows where a job stands.",
+    "invalid_training_file": _ANOTHER_METHOD,
+    "invalid_validation_file": _ANOTHER_METHOD,
+}
 _LISTS = {
     "fine_tune_id": "`tunery jobs list` shows the jobs there are.",
     "id": "`tunery files list` shows the files there are.",
@@ -46,13 +52,13 @@ def refusal(status: int, body: Mapping[str, Any], *, request_id: str | None = No
     error = body.get("error")
     known: Mapping[str, Any] = error if isinstance(error, Mapping) else {}
     message = str(known.get("message") or f"The server answered with status {status}.")
-    code, next_step = _consequence(status, known.get("param"), has_problems="x_tunery" in known)
+    code, next_step = _consequence(status, known)
     if request_id is not None and status >= 500:
         next_step += f" The request was {request_id}."
     return Failure(message, next_step=next_step, code=code)
 
 
-def _consequence(status: int, param: str | None, *, has_problems: bool) -> tuple[ExitCode, str]:
+def _consequence(status: int, error: Mapping[str, Any]) -> tuple[ExitCode, str]:
     """The exit code and the next step for a refused request."""
     if status == 401:
         return ExitCode.REFUSED, _FIND_A_KEY
@@ -66,9 +72,10 @@ def _consequence(status: int, param: str | None, *, has_problems: bool) -> tuple
         return ExitCode.UNREACHABLE, "Try again in a moment; `/readyz` of the server says when."
     if status >= 500:
         return ExitCode.UNREACHABLE, "The server's log says more."
-    if has_problems:
+    if "x_tunery" in error:
         return ExitCode.BAD_INPUT, "Mend these lines; `tunery check FILE --model M` finds them all."
-    next_step = _LISTS.get(
-        param or "", "Change what the message names; `--help` shows the choices."
+    next_step = _BY_CODE.get(str(error.get("code"))) or _LISTS.get(str(error.get("param")))
+    return (
+        ExitCode.BAD_INPUT,
+        next_step or "Change what the message names; `--help` shows the choices.",
     )
-    return ExitCode.BAD_INPUT, next_step

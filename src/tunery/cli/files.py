@@ -28,7 +28,10 @@ FileArgument = Annotated[str, typer.Argument(metavar="FILE_ID", help="A file's i
 
 @app.command(epilog=examples("tunery files upload support.jsonl"))
 def upload(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="What to send.")],
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="What to send."),
+    ],
     purpose: Annotated[str, typer.Option(help="What it is for.")] = "fine-tune",
     as_json: JsonOption = False,
 ) -> None:

@@ -25,7 +25,10 @@ _DAY_S = 24 * 60 * 60
     )
 )
 def create(
-    name: Annotated[str, typer.Argument(help="What the key is for; you will know it by this.")],
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="What the key is for; you will know it by this."),
+    ],
     days: Annotated[int | None, typer.Option(min=1, help="How long it is to work.")] = None,
     service_account: Annotated[
         str | None,

@@ -43,7 +43,8 @@ def show_all(as_json: JsonOption = False) -> None:
 def chat(
     model: ModelArgument,
     prompt: Annotated[
-        str | None, typer.Argument(help="One question; left out, you talk at the terminal.")
+        str | None,
+        typer.Argument(metavar="PROMPT", help="One question; left out, you talk at the terminal."),
     ] = None,
     system: Annotated[str | None, typer.Option(help="The system message.")] = None,
     temperature: Annotated[float, typer.Option(min=0, max=2, help="0 is the likeliest.")] = 0.0,

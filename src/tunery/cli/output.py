@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import typer
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
-from tunery.cli.failure import Failure
+from tunery.cli.failure import ExitCode, Failure
 
 _WIDTH_OF_A_PIPE = 1000
 
@@ -48,12 +48,12 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, empty:
     if not rows:
         aside().print(escape(empty))
         return
-    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
-    for column in table.columns:
-        column.overflow = "fold"
-    for row in rows:
-        table.add_row(*(escape(cell) for cell in row))
-    screen().print(table)
+    widths = [max(map(cell_len, column)) for column in zip(columns, *rows, strict=True)]
+    console = screen()
+    for row in (columns, *rows):
+        line = "  ".join(map(set_cell_size, row, widths)).rstrip()
+        # What a terminal wraps by itself can still be copied whole.
+        console.print(escape(line), style="bold" if row is columns else "", soft_wrap=True)
 
 
 def print_fields(fields: Sequence[tuple[str, str | None]]) -> None:
@@ -67,7 +67,9 @@ def print_fields(fields: Sequence[tuple[str, str | None]]) -> None:
 def print_failure(failure: Failure) -> None:
     """Why a command ends, and what to do next."""
     console = aside()
-    console.print(f"[bold red]Error:[/] {escape(failure.message)}", soft_wrap=True)
+    # Whoever pressed Ctrl-C has met no error.
+    label = "" if failure.code == ExitCode.INTERRUPTED else "[bold red]Error:[/] "
+    console.print(f"{label}{escape(failure.message)}", soft_wrap=True)
     console.print(f"[bold]Next:[/]  {escape(failure.next_step)}", soft_wrap=True)
 
 

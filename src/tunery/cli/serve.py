@@ -1,5 +1,6 @@
 """`tunery serve`: the server itself."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -82,11 +83,12 @@ def _announce(settings: "Settings", started: "Started") -> None:
     """What a client needs, as variables that can be copied to a shell."""
     console = screen()
     console.print(f"tunery {__version__}   data {escape(str(settings.home))}", soft_wrap=True)
-    console.print(f"OPENAI_BASE_URL={started.url}/v1", soft_wrap=True)
+    console.print(f"export OPENAI_BASE_URL={started.url}/v1", soft_wrap=True)
     kept = credentials(settings.home)
     if started.new_key is not None:
-        console.print(f"OPENAI_API_KEY={started.new_key}", soft_wrap=True)
+        console.print(f"export OPENAI_API_KEY={started.new_key}", soft_wrap=True)
         console.print(f"The key is shown once; it stays in {escape(str(kept))}.", soft_wrap=True)
     elif kept.is_file():
-        console.print(f"The key of the first start is in {escape(str(kept))}.", soft_wrap=True)
+        shown = escape(shlex.quote(str(kept)))
+        console.print(f"export OPENAI_API_KEY=$(cat {shown})", soft_wrap=True)
     console.print("Ctrl-C stops the server.")

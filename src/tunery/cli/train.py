@@ -25,7 +25,10 @@ _FILE_ID = "file-"
 FileArgument = Annotated[
     str, typer.Argument(metavar="FILE", help="A JSONL file, or the id of an uploaded one.")
 ]
-Model = Annotated[str, typer.Option("--model", "-m", help="The base model to tune.")]
+Model = Annotated[
+    str,
+    typer.Option("--model", "-m", help="The base model to tune, or a tuned one to go on from."),
+]
 Validation = Annotated[
     str | None, typer.Option(metavar="FILE", help="Rows to measure on, none of them taught.")
 ]
