@@ -3,8 +3,9 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
+from pathlib import Path
 
 import msgspec
 import psutil
@@ -36,13 +37,24 @@ Values = Closable[AnyProgress]
 def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[Trainers]:
     monkeypatch.setattr(trainer, "SILENCE_S", 0.05)
     monkeypatch.setattr(trainers, "SILENCE_S", 0.05)
-    monkeypatch.setattr(room, "has_device", lambda: False)
-    made = Trainers(
-        lambda: cold("tests.engines.actor"), can_start=lambda: True, weights_bytes=lambda name: 0
-    )
-    yield made
-    made.close()
+    with closing(_trainers()) as made:
+        yield made
     assert psutil.Process().children() == []
+
+
+@pytest.fixture
+def on_two_gpus(pool: Trainers) -> Iterator[Trainers]:
+    with closing(_trainers(devices=("0", "1"))) as made:
+        yield made
+
+
+def _trainers(*, devices: Sequence[str] = ()) -> Trainers:
+    return Trainers(
+        lambda: cold("tests.engines.actor"),
+        can_start=lambda: True,
+        weights_bytes=lambda name: 0,
+        devices=devices,
+    )
 
 
 def attempt(job: str, script: str, *, number: int = 1, base: str = "base") -> RunRequest:
@@ -341,7 +353,7 @@ def test_a_second_base_waits_for_memory_and_nobody_overtakes_it(
 def test_who_waits_can_be_paused_and_can_leave(
     pool: Trainers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room, "has_device", lambda: True)
+    monkeypatch.setattr(room, "has_room", lambda need, *, still_loading: False)
     first = pool.run(attempt("one", "wait"))
     began(first)
     waiting = [pool.run(attempt(f"other-{n}", "wait", base="other")) for n in range(2)]
@@ -355,6 +367,65 @@ def test_who_waits_can_be_paused_and_can_leave(
     third = pool.run(attempt("three", "finish"))
     assert began(third) == began_in(pool, "one")
     first.close()
+
+
+def test_each_gpu_has_a_process_of_its_own_and_a_job_takes_a_free_one(
+    on_two_gpus: Trainers,
+) -> None:
+    pool = on_two_gpus
+    one, two = pool.run(attempt("one", "wait")), pool.run(attempt("two", "wait"))
+    process = began(one)
+    assert began(two) != process
+    assert [trainer.device for trainer in pool._trainers] == ["1", "0"]
+    # None is free: others join those on their base, wherever there are fewer.
+    third, fourth = pool.run(attempt("three", "wait")), pool.run(attempt("four", "finish"))
+    assert began(third) == process
+    assert began(fourth) == began_in(pool, "two")
+    assert isinstance(told(fourth), Finished)
+    fourth.close()
+    other = pool.run(attempt("other", "wait", base="other"))
+    assert note(other) == FOR_ROOM
+    for values in (one, third):
+        values.close()
+    assert began(other) != process
+    assert pool._trainers[-1].device == "1"
+    for values in (two, other):
+        values.close()
+
+
+def test_a_process_that_waits_with_the_base_is_taken_before_a_free_gpu(
+    on_two_gpus: Trainers,
+) -> None:
+    first = on_two_gpus.run(attempt("one", "finish"))
+    process = began(first)
+    assert isinstance(told(first), Finished)
+    first.close()
+    second = on_two_gpus.run(attempt("two", "wait"))
+    assert began(second) == process
+    second.close()
+
+
+@pytest.mark.parametrize(
+    ("visible", "found"),
+    [
+        (None, ("0", "1")),
+        ("", ()),
+        ("-1", ()),
+        ("1", ("1",)),
+        ("GPU-8932f937,MIG-7f1a", ("GPU-8932f937", "MIG-7f1a")),
+    ],
+)
+def test_gpus_are_those_of_the_driver_that_are_visible(
+    visible: str | None, found: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert room.devices(tmp_path) == ()
+    for name in ("nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm"):
+        (tmp_path / name).touch()
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert room.devices(tmp_path) == found
 
 
 def test_what_is_still_to_be_loaded_counts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -198,3 +198,23 @@ def test_the_report_on_a_file_is_one_line(
     assert process.wait(timeout=10) == 0
     assert found.n_examples == 22
     assert found.seconds_per_token is not None
+
+
+def test_the_gpu_that_a_process_is_given_is_the_only_one_it_sees(changed: Changed) -> None:
+    script = (
+        "import os, tunery.trainers.__main__ as trainer\n"
+        "seen = lambda *_: os.write(2, os.environ['CUDA_VISIBLE_DEVICES'].encode())\n"
+        "trainer._learn_text = seen\n"
+        "trainer.main()"
+    )
+    line = to_line(Begin(request=changed(), device="GPU-8932f937"))
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    with process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        process.stdin.write(line)
+        process.stdin.flush()
+        assert process.stderr.read() == b"GPU-8932f937"
+    assert process.returncode == 0

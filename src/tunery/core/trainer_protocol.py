@@ -13,6 +13,8 @@ class Begin(msgspec.Struct, frozen=True, kw_only=True, tag="begin", tag_field="k
     """Carry out another attempt; the first line says on which base model all of them are."""
 
     request: RunRequest
+    device: str | None = None
+    """The GPU of this process, as `CUDA_VISIBLE_DEVICES` names it; the first line decides."""
 
 
 class Pause(msgspec.Struct, frozen=True, kw_only=True, tag="pause", tag_field="kind"):

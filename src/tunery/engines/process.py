@@ -18,6 +18,7 @@ from tunery.core.method import Subject
 from tunery.core.ports import Blobs, Catalog, Run
 from tunery.core.preflight import Preflight
 from tunery.core.progress import AnyProgress
+from tunery.engines import room
 from tunery.engines.child import Child
 from tunery.engines.picture_survey import survey
 from tunery.engines.requests import Requests
@@ -72,6 +73,7 @@ class LocalEngine:
             lambda: self._starter.process("tunery.trainers"),
             can_start=self._starter.is_ready,
             weights_bytes=catalog.weights_bytes,
+            devices=room.devices(),
         )
 
     def start(self) -> None:

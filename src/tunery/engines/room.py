@@ -30,10 +30,14 @@ def has_room(need: int, *, still_loading: Iterable[int]) -> bool:
     return need + sum(still_loading) <= main_memory.free_bytes()
 
 
-def has_device() -> bool:
-    """Whether trainers compute on an NVIDIA GPU, judged without PyTorch: by its driver's device.
+def devices(driver: Path = Path("/dev")) -> tuple[str, ...]:
+    """The NVIDIA GPUs that trainers compute on, as `CUDA_VISIBLE_DEVICES` names them.
 
-    There, memory is the device's, and a trainer takes what it finds: so one process at a time.
+    Judged without PyTorch, by the devices of their driver. A trainer takes what memory it finds on
+    one: so there is one process on each.
     """
-    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
-    return Path("/dev/nvidiactl").exists() and not hidden
+    if not (driver / "nvidiactl").exists():
+        return ()
+    if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return tuple(name for name in visible.split(",") if name not in ("", "-1"))
+    return tuple(str(number) for number in range(len(list(driver.glob("nvidia[0-9]*")))))

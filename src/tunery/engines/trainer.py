@@ -24,13 +24,17 @@ class Trainer:
         base: where that base model is, and in which form.
         takes_others: whether it takes more than its first attempt. One of images does not.
         need_bytes: the main memory that it was given.
+        device: the GPU that it was given, if any.
     """
 
-    def __init__(self, process: Process, first: RunRequest, *, need_bytes: int) -> None:
+    def __init__(
+        self, process: Process, first: RunRequest, *, need_bytes: int, device: str | None = None
+    ) -> None:
         """Hand `process` its first attempt."""
         self.base = first.base
         self.takes_others = first.subject is None
         self.need_bytes = need_bytes
+        self.device = device
         self._lock = threading.Lock()
         self._reports: dict[str, queue.SimpleQueue[AnyProgress]] = {}
         self._jobs: dict[str, str] = {}
@@ -39,7 +43,7 @@ class Trainer:
         self._has_ended = False
         self._has_dropped = False
         self._note(first)
-        self._child = Child(process, to_line(Begin(request=first)))
+        self._child = Child(process, to_line(Begin(request=first, device=device)))
         threading.Thread(target=self._listen, daemon=True).start()
 
     @property

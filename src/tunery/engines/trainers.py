@@ -7,12 +7,14 @@
   are *suspects*: one at a time, each in a process of its own, until it has ended or saved a
   checkpoint. The guilty one then dies alone, as often as a store lets it.
 - A further process is started only where it has room (`engines.room`); the first one always is.
+  On GPUs, each has one of its own; a job on a base that others learn on goes to a free GPU too, and
+  joins those others where there is none.
   Who waits for room is served in the order of arrival, and nobody who came later overtakes.
 - A process that nobody needs is kept for a while: the next job finds its base in memory.
 """
 
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 
 from tunery.core.closable import Closable
@@ -54,6 +56,7 @@ class Trainers:
         *,
         can_start: Callable[[], bool],
         weights_bytes: Callable[[str], int],
+        devices: Sequence[str] = (),
     ) -> None:
         """No process is started yet.
 
@@ -61,10 +64,13 @@ class Trainers:
             start: makes one, at once.
             can_start: whether it is time for that.
             weights_bytes: the size of the weights of a base model, by its name.
+            devices: the GPUs that they compute on; without any, they do on the processor.
         """
         self._start = start
         self._can_start = can_start
         self._weights_bytes = weights_bytes
+        # The last is taken first: models that are asked something are on the first one.
+        self._devices = tuple(reversed(devices))
         self._changed = threading.Condition()
         self._trainers: list[Trainer] = []
         self._trainer_of: dict[str, Trainer] = {}
@@ -170,8 +176,8 @@ class Trainers:
 
     def _found(self, request: RunRequest) -> Trainer | None:
         """The process that the attempt was handed to; None where a new one has no room."""
-        for trainer in self._alive():
-            if self._may_join(request, trainer) and trainer.begin(request):
+        for trainer in self._joinable(request):
+            if trainer.begin(request):
                 return trainer
         need = room.need_bytes(self._weights_bytes(request.base_model))
         if not self._fits(need):
@@ -180,9 +186,20 @@ class Trainers:
                     self._retire(trainer)
             if not self._fits(need):
                 return None
-        trainer = Trainer(self._start(), request, need_bytes=need)
+        device = next(iter(self._free_devices()), None)
+        trainer = Trainer(self._start(), request, need_bytes=need, device=device)
         self._trainers.append(trainer)
         return trainer
+
+    def _joinable(self, request: RunRequest) -> list[Trainer]:
+        """The processes that may take the attempt, the best first.
+
+        On one processor jobs learn faster together; on several GPUs, apart.
+        """
+        found = [trainer for trainer in self._alive() if self._may_join(request, trainer)]
+        if self._free_devices():
+            found = [trainer for trainer in found if trainer.is_idle]
+        return sorted(found, key=lambda trainer: len(trainer.jobs)) if self._devices else found
 
     def _may_join(self, request: RunRequest, trainer: Trainer) -> bool:
         return (
@@ -197,10 +214,14 @@ class Trainers:
         others = self._alive()
         if not others:
             return True
-        if room.has_device():
-            return False
+        if self._devices:
+            return bool(self._free_devices())
         loading = [trainer.need_bytes for trainer in others if not trainer.has_spoken]
         return room.has_room(need, still_loading=loading)
+
+    def _free_devices(self) -> list[str]:
+        taken = {trainer.device for trainer in self._alive()}
+        return [device for device in self._devices if device not in taken]
 
     def _judge(self, job_id: str, trainer: Trainer, value: AnyProgress) -> None:
         with self._changed:

@@ -39,6 +39,9 @@ def main() -> None:
     if not isinstance(first, Begin):
         raise TypeError(f"a trainer begins with an attempt, not with {first}")
 
+    if first.device is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = first.device
+
     # Only now, with the listener at work: torch takes seconds, and the server may go meanwhile.
     from transformers.utils.logging import disable_progress_bar
 
