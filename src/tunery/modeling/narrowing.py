@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from tunery.core.lora import LoraConfig
 from tunery.modeling.adapter import Adapter
 from tunery.modeling.linears import Flight, Place, Places
+from tunery.modeling.rounding import rounded_up
 from tunery.modeling.stream import Segment, Span
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def narrowed(stream: Stream) -> Narrowed:
     runs = groupby(stream.segments, key=lambda segment: segment.adapter)
     for span, (_, run) in zip(stream.spans, runs, strict=True):
         n = sum(segment.n_taught for segment in run)
-        end = first + n + -n % stream.grain
+        end = first + rounded_up(n, stream.grain)
         fill = torch.full((end - first - n,), taught)
         taken += [torch.arange(taught, taught + n), fill]
         place.append(torch.arange(first, first + n))

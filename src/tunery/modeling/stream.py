@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  (everyone's name for it)
 
+from tunery.modeling.rounding import recurring_count, rounded_up
 from tunery.modeling.tiles import Tiles, tiles
 
 if TYPE_CHECKING:
@@ -372,8 +373,8 @@ class Stream:
         """`(B, M)` of `lines`, -1 where padded."""
         count, longest = len(lines), max(map(len, lines))
         if self.grain > 1:
-            count = _up(count, 1 if count < 4 else 2 if count < 8 else 4)
-            longest = _up(longest, self.grain // 2)
+            count = recurring_count(count)
+            longest = rounded_up(longest, self.grain // 2)
         table = torch.full((count, longest), -1, dtype=torch.long)
         for at, rows in enumerate(lines):
             table[at, : len(rows)] = rows
@@ -448,11 +449,6 @@ def _mask(back: Tensor, window: int | None) -> Tensor:
     return torch.zeros(back.shape, device=back.device).masked_fill_(hidden, -torch.inf)
 
 
-def _up(n: int, step: int) -> int:
-    """`n`, or the next multiple of `step` above it."""
-    return n + -n % step
-
-
 def _by_adapter(segments: Sequence[Segment | Fork]) -> list[Segment | Fork]:
     """Adapters in the order of their first segment; each one's segments in the order given."""
     order: dict[Adapter | None, list[Segment | Fork]] = {}
@@ -475,7 +471,7 @@ def _lay_out(
         starts.append(row)
         row += width or segment.n_rows
         if i + 1 == len(segments) or segments[i + 1].adapter is not segment.adapter:
-            row = first + _up(row - first, grain)
+            row = first + rounded_up(row - first, grain)
             lengths = tuple(each.n_rows for each in segments[begun : i + 1])
             adapter = (
                 None if segment.adapter is None else sides.get(segment.adapter, segment.adapter)
@@ -488,11 +484,11 @@ def _lay_out(
 def _alike(lengths: list[int], grain: int) -> Iterator[list[int]]:
     """Indices of `lengths`, in groups of about the same; with a grain, in steps of half of it."""
     group: list[int] = []
-    real = 0
+    real, step = 0, grain // 2
     for i in sorted(range(len(lengths)), key=lengths.__getitem__):
         n = lengths[i]
         if grain > 1:
-            full = bool(group) and _up(n, grain // 2) != _up(lengths[group[0]], grain // 2)
+            full = bool(group) and rounded_up(n, step) != rounded_up(lengths[group[0]], step)
         else:
             full = bool(group) and n * (len(group) + 1) > _PADDING_LIMIT * (real + n)
         if full:

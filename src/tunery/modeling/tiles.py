@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from tunery.modeling.compiled import Numbers, kernel
+from tunery.modeling.rounding import recurring_count, rounded_up
 from tunery.modeling.vectors import WIDTH
 
 # Rows of a tile that ask: fewer skip more of what no row sees, but make more and smaller products.
@@ -89,14 +90,14 @@ def tiles(lines: Sequence[tuple[Indices, int]], n_rows: int, grain: int) -> Tile
     step = max(WIDTH, grain // 2)
     for rows, first in lines:
         for begin, end in _cuts(first, len(rows)):
-            shape = _up(end - begin, step), _up(end, step)
+            shape = rounded_up(end - begin, step), rounded_up(end, step)
             alike.setdefault(shape, []).append((rows, begin, end))
     shapes: list[Shape] = []
     asking, looked_at = _Filling(), _Filling()
     for (most_asks, most_looked_at), members in sorted(alike.items(), key=lambda item: item[0]):
         count = len(members)
         if grain > 1:
-            count = _up(count, 1 if count < 4 else 2 if count < 8 else 4)
+            count = recurring_count(count)
         asks, before = np.zeros((2, count), np.int64)
         for at, (_, begin, end) in enumerate(members):
             asks[at], before[at] = end - begin, begin
@@ -116,11 +117,6 @@ def _cuts(first: int, n: int) -> list[tuple[int, int]]:
         cuts.append((first, end))
         first = end
     return cuts
-
-
-def _up(n: int, step: int) -> int:
-    """`n`, or the next multiple of `step` above it."""
-    return n + -n % step
 
 
 class _Filling:
