@@ -54,11 +54,11 @@ def lay_out(
     for tile in range(first.size):
         to = first[tile] * heads * wide
         for head in range(heads):
-            for place in range(first[tile], first[tile] + length[tile]):
-                if rows[place] < 0:
+            for slot in range(first[tile], first[tile] + length[tile]):
+                if rows[slot] < 0:
                     target[to : to + wide] = 0
                 else:
-                    at = rows[place] * row_stride + head * fold * head_stride
+                    at = rows[slot] * row_stride + head * fold * head_stride
                     for i in range(fold):
                         _copy(target, to + i * width, source, at + i * head_stride, width)
                 to += wide
@@ -70,7 +70,7 @@ def collect(
     heads: int,
     width: int,
     begin: Numbers,
-    places: Numbers,
+    by_row: Numbers,
     tiles: Numbers,
     first: Numbers,
     length: Numbers,
@@ -80,27 +80,27 @@ def collect(
     whole = width - width % WIDTH
     to = 0
     for row in range(begin.size - 1):
-        there = places[begin[row] : begin[row + 1]]
+        there = by_row[begin[row] : begin[row + 1]]
         for head in range(heads):
             for i in range(0, whole, WIDTH):
                 x = each(_NOTHING)
-                for place in there:
-                    at = _at(place, head, heads, tiles, first, length) * width
+                for slot in there:
+                    at = _at(slot, head, heads, tiles, first, length) * width
                     x = x + load(source, at + i)
                 store(target, to + i, x)
             for i in range(whole, width):
                 y = _NOTHING
-                for place in there:
-                    at = _at(place, head, heads, tiles, first, length) * width
+                for slot in there:
+                    at = _at(slot, head, heads, tiles, first, length) * width
                     y += read(source[at + i])
                 target[to + i] = rounded(target, y)
             to += width
 
 
 @inline
-def _at(place: int, head: int, heads: int, tiles: Numbers, first: Numbers, length: Numbers) -> int:
-    tile = tiles[place]
-    at: int = first[tile] * heads + head * length[tile] + place - first[tile]
+def _at(slot: int, head: int, heads: int, tiles: Numbers, first: Numbers, length: Numbers) -> int:
+    tile = tiles[slot]
+    at: int = first[tile] * heads + head * length[tile] + slot - first[tile]
     return at
 
 

@@ -21,7 +21,7 @@ from tunery.modeling.compiled_attention import collect, lay_out, weigh, weigh_ba
 if TYPE_CHECKING:
     from tunery.modeling.attention import Manner
     from tunery.modeling.stream import Stream
-    from tunery.modeling.tiles import Indices, Shape, Side, Tiles
+    from tunery.modeling.tiles import Indices, Shape, Slots, Tiles
 
 _EVERYTHING = 1 << 40
 _NO_SINKS = np.empty(0, np.float32)
@@ -107,22 +107,22 @@ class _Tiled(Function):
         )
 
 
-def _matrices(flat: Tensor, side: Side, heads: int, width: int) -> list[Tensor]:
+def _matrices(flat: Tensor, slots: Slots, heads: int, width: int) -> list[Tensor]:
     """Each shape's part as `(B * heads, rows, width)`."""
-    wide = flat.numel() // side.size
-    parts = flat.split([count * length * wide for count, length in side.shapes])
-    counts = (count for count, _ in side.shapes)
+    wide = flat.numel() // slots.size
+    parts = flat.split([count * length * wide for count, length in slots.shapes])
+    counts = (count for count, _ in slots.shapes)
     return [part.view(n * heads, -1, width) for part, n in zip(parts, counts, strict=True)]
 
 
-def _laid_out(x: Tensor, side: Side, heads: int) -> Tensor:
-    """`(T, H, d)` in the order of `side`, `(tile, heads, place, H / heads, d)`, flat."""
+def _laid_out(x: Tensor, slots: Slots, heads: int) -> Tensor:
+    """`(T, H, d)` in the order of `slots`, `(tile, heads, slot, H / heads, d)`, flat."""
     _, h, width = x.shape
     if x.stride(2) != 1:
         x = x.contiguous()
     row_stride, head_stride, _ = x.stride()
     n = (x.shape[0] - 1) * row_stride + (h - 1) * head_stride + width
-    source, target = x.as_strided((n,), (1,)), x.new_empty(side.size * h * width)
+    source, target = x.as_strided((n,), (1,)), x.new_empty(slots.size * h * width)
     lay_out(
         numbers(source),
         row_stride,
@@ -130,26 +130,26 @@ def _laid_out(x: Tensor, side: Side, heads: int) -> Tensor:
         heads,
         h // heads,
         width,
-        side.rows,
-        side.first,
-        side.length,
+        slots.rows,
+        slots.first,
+        slots.length,
         numbers(target),
     )
     return target
 
 
-def _collected(flat: Tensor, side: Side, t: int, h: int, width: int, heads: int) -> Tensor:
+def _collected(flat: Tensor, slots: Slots, t: int, h: int, width: int, heads: int) -> Tensor:
     """`(t, h, width)`: what the tiles have of each row, summed."""
     target = flat.new_empty(t, h, width)
     collect(
         numbers(flat),
         heads,
         h // heads * width,
-        side.begin,
-        side.places,
-        side.tiles,
-        side.first,
-        side.length,
+        slots.begin,
+        slots.by_row,
+        slots.tiles,
+        slots.first,
+        slots.length,
         numbers(target.view(-1)),
     )
     return target

@@ -42,17 +42,17 @@ class Shape:
 
 
 @dataclass(frozen=True, eq=False)
-class Side:
-    """Rows of a stream in the order in which tiles have them.
+class Slots:
+    """Where tiles have rows of a stream, one slot after another.
 
     Attributes:
-        shapes: how many tiles of each shape there are, and how many places each has.
-        rows: the row of the stream in each place, -1 where padded.
-        first: `(N,)` each tile's first place.
-        length: `(N,)` how many places it has.
-        tiles: the tile of each place.
-        begin: `(T + 1,)` where each row's begin in `places`.
-        places: where each row is, one row's places after another's.
+        shapes: how many tiles of each shape there are, and how many slots each has.
+        rows: the row of the stream in each slot, -1 where padded.
+        first: `(N,)` each tile's first slot.
+        length: `(N,)` how many slots it has.
+        tiles: the tile of each slot.
+        begin: `(T + 1,)` where each row's begin in `by_row`.
+        by_row: the slots that each row is in, one row's after another's.
     """
 
     shapes: tuple[tuple[int, int], ...]
@@ -61,11 +61,11 @@ class Side:
     length: Indices
     tiles: Indices
     begin: Indices
-    places: Indices
+    by_row: Indices
 
     @property
     def size(self) -> int:
-        """How many places there are."""
+        """How many there are."""
         return len(self.rows)
 
 
@@ -74,8 +74,8 @@ class Tiles:
     """All tiles of a stream."""
 
     shapes: tuple[Shape, ...]
-    asking: Side
-    looked_at: Side
+    asking: Slots
+    looked_at: Slots
 
 
 def tiles(lines: Sequence[tuple[Indices, int]], n_rows: int, grain: int) -> Tiles:
@@ -104,7 +104,7 @@ def tiles(lines: Sequence[tuple[Indices, int]], n_rows: int, grain: int) -> Tile
         shapes.append(Shape(most_asks, most_looked_at, asks, before))
         asking.add([rows[begin:end] for rows, begin, end in members], count, most_asks)
         looked_at.add([rows[:end] for rows, _, end in members], count, most_looked_at)
-    return Tiles(tuple(shapes), asking.side(n_rows), looked_at.side(n_rows))
+    return Tiles(tuple(shapes), asking.slots(n_rows), looked_at.slots(n_rows))
 
 
 def _cuts(first: int, n: int) -> list[tuple[int, int]]:
@@ -120,42 +120,42 @@ def _cuts(first: int, n: int) -> list[tuple[int, int]]:
 
 
 class _Filling:
-    """A side in the making."""
+    """Slots in the making."""
 
     def __init__(self) -> None:
         self._shapes: list[tuple[int, int]] = []
         self._rows: list[Indices] = []
 
     def add(self, tiles: list[Indices], count: int, length: int) -> None:
-        """A shape of `count` tiles with `length` places each."""
+        """A shape of `count` tiles with `length` slots each."""
         table = np.full((count, length), -1, np.int64)
-        for places, rows in zip(table, tiles, strict=False):
-            places[: len(rows)] = rows
+        for slots, rows in zip(table, tiles, strict=False):
+            slots[: len(rows)] = rows
         self._shapes.append((count, length))
         self._rows.append(table.ravel())
 
-    def side(self, n_rows: int) -> Side:
+    def slots(self, n_rows: int) -> Slots:
         rows = np.concatenate(self._rows)
         counts, lengths = np.array(self._shapes).T
         length = np.repeat(lengths, counts)
         first = np.cumsum(length) - length
         tile_of = np.repeat(np.arange(len(length)), length)
-        begin, places = np.zeros(n_rows + 1, np.int64), np.empty(len(rows), np.int64)
-        _sort(rows, begin, places)
-        return Side(tuple(self._shapes), rows, first, length, tile_of, begin, places[: begin[-1]])
+        begin, by_row = np.zeros(n_rows + 1, np.int64), np.empty(len(rows), np.int64)
+        _sort(rows, begin, by_row)
+        return Slots(tuple(self._shapes), rows, first, length, tile_of, begin, by_row[: begin[-1]])
 
 
 @kernel
-def _sort(rows: Numbers, begin: Numbers, places: Numbers) -> None:
-    """Find where each row is, in `rows`' order."""
+def _sort(rows: Numbers, begin: Numbers, by_row: Numbers) -> None:
+    """Find the slots of each row, in their own order."""
     for row in rows:
         if row >= 0:
             begin[row + 1] += 1
     for row in range(1, begin.size):
         begin[row] += begin[row - 1]
     at = begin.copy()
-    for place in range(rows.size):
-        row = rows[place]
+    for slot in range(rows.size):
+        row = rows[slot]
         if row >= 0:
-            places[at[row]] = place
+            by_row[at[row]] = slot
             at[row] += 1
