@@ -66,13 +66,13 @@ class Part:
     up_master: list[Tensor]
 
     def add_up_gradient(self, dys: Sequence[Tensor], low: Tensor) -> Tensor:
-        """Add to the B gradients, and give back the gradient of `low`, `(T, k * r)`."""
-        r = low.shape[1] // len(self.at)
+        """Add to the B gradients, and give back the gradient of `low`, `(k * r, T)`."""
+        r = low.shape[0] // len(self.at)
         dlow = torch.empty_like(low)
         for i, dy in enumerate(dys):
-            columns = slice(i * r, (i + 1) * r)
-            dlow[:, columns] = dy @ self.up[i]
-            self.up_grad[i].add_(dy.T @ low[:, columns])
+            rows = slice(i * r, (i + 1) * r)
+            torch.mm(self.up[i].T, dy.T, out=dlow[rows])
+            self.up_grad[i].T.add_(low[rows] @ dy)
         return dlow
 
 

@@ -161,9 +161,9 @@ class Family:
             part = span.adapter.parts.get(self) if span.adapter else None
             if span.adapter is not None and part is not None:
                 rows, r = slice(span.first, span.end), span.adapter.config.r
-                low = (x[rows] @ part.down.T).mul_(span.adapter.scale)
+                low = (part.down @ x[rows].T).mul_(span.adapter.scale)
                 for i, at in enumerate(part.at):
-                    outputs[at][rows].addmm_(low[:, i * r : (i + 1) * r], part.up[i].T)
+                    outputs[at][rows].addmm_(low[i * r : (i + 1) * r].T, part.up[i].T)
         return outputs
 
 
@@ -239,6 +239,10 @@ class _Product(Function):
     Adapter gradients are added to the adapter's own fp32 buffers and not handed to autograd, which
     would make a tensor of each. No row of one adapter is ever multiplied into another's, not even
     by zero: 0 x NaN is NaN.
+
+    What lies between A and B is kept as `(k * r, T)`: on a CPU, products with a few columns take
+    longer than those with a few rows (measured, fp32: `(512, T) @ (T, 8)` of 1,088 rows 1.9 ms, the
+    same as `(8, T) @ (T, 512)` 0.2 ms).
     """
 
     @staticmethod
@@ -262,9 +266,9 @@ class _Product(Function):
             if ctx.needs_input_grad[1]:  # learning, not evaluating
                 keep = span.dropout_mask(family.n_inputs)
             source = x[rows] if keep is None else x[rows] * keep
-            low = (source @ part.down.T).mul_(span.adapter.scale)
+            low = (part.down @ source.T).mul_(span.adapter.scale)
             for i, at in enumerate(part.at):
-                outputs[at][rows].addmm_(low[:, i * r : (i + 1) * r], part.up[i].T)
+                outputs[at][rows].addmm_(low[i * r : (i + 1) * r].T, part.up[i].T)
             kept += [low, keep]
         ctx.save_for_backward(x, *kept)
         ctx.family, ctx.spans = family, spans
@@ -284,13 +288,13 @@ class _Product(Function):
             dlow = part.add_up_gradient([dys[at][rows] for at in part.at], low)
             dlow.mul_(span.adapter.scale)
             source = x[rows] if keep is None else x[rows] * keep
-            part.down_grad.add_(dlow.T @ source)
+            part.down_grad.add_(dlow @ source)
             if dx is None:
                 continue
             if keep is None:
-                dx[rows].addmm_(dlow, part.down)
+                dx[rows].addmm_(dlow.T, part.down)
             else:
-                dx[rows].add_((dlow @ part.down).mul_(keep))
+                dx[rows].add_((dlow.T @ part.down).mul_(keep))
         return dx, None, None, None
 
 
