@@ -179,19 +179,21 @@ def _power_of_two(_: object, exponent: Any) -> Any:  # noqa: ANN401
 
 _f = np.float32
 # Cody & Waite 1980: ln 2 in two parts, so that the remainder is exact; then Cephes' `expf`.
-_LOG2_E, _LN2_HIGH, _LN2_LOW = _f(1.44269504), _f(0.693359375), _f(-2.12194440e-4)
+LOG2_E, LN2_HIGH, LN2_LOW = _f(1.44269504), _f(0.693359375), _f(-2.12194440e-4)
 _P5, _P4, _P3 = _f(1.9875691500e-4), _f(1.3981999507e-3), _f(8.3334519073e-3)
 _P2, _P1, _P0 = _f(4.1665795894e-2), _f(1.6666665459e-1), _f(5.0000001201e-1)
-_LOWEST, _HIGHEST, _HALF, _UNIT = _f(-87.3), _f(88.0), _f(0.5), _f(1.0)
+POWERS = _P5, _P4, _P3, _P2, _P1, _P0
+LOWEST, HIGHEST = _f(-87.3), _f(88.0)
+_HALF, _UNIT = _f(0.5), _f(1.0)
 
 
 @inline
 def exp(x: Any) -> Any:  # noqa: ANN401
     """E to the power of an fp32 number, to 2e-7 relative, from -87.3 to 88 and not beyond."""
-    x = _LOWEST if x < _LOWEST else x
-    x = _HIGHEST if x > _HIGHEST else x
-    n = _floor(x * _LOG2_E + _HALF)
-    r = x - n * _LN2_HIGH
-    r = r - n * _LN2_LOW
+    x = LOWEST if x < LOWEST else x
+    x = HIGHEST if x > HIGHEST else x
+    n = _floor(x * LOG2_E + _HALF)
+    r = x - n * LN2_HIGH
+    r = r - n * LN2_LOW
     p = ((((_P5 * r + _P4) * r + _P3) * r + _P2) * r + _P1) * r + _P0
     return (p * r * r + r + _UNIT) * _power_of_two(n)

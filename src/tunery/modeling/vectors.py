@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, SupportsFloat
 
 from llvmlite import ir
 from numba import types
 from numba.core.typing.templates import Signature
 from numba.extending import intrinsic, models, overload, register_model
+
+from tunery.modeling.compiled import HIGHEST, LN2_HIGH, LN2_LOW, LOG2_E, LOWEST, POWERS
 
 WIDTH = 32
 
@@ -170,11 +172,6 @@ def _reduced(builder: Any, name: str, kinds: Any, arguments: Any, flags: Any) ->
     return builder.call(found, arguments, fastmath=flags)
 
 
-# Cody & Waite 1980: ln 2 in two parts, so that the remainder is exact; then Cephes' `expf`.
-_LOG2_E, _LN2_HIGH, _LN2_LOW = 1.44269504, 0.693359375, -2.12194440e-4
-_POWERS = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1)
-
-
 @intrinsic  # type: ignore[untyped-decorator]
 def exp(_: object, vector: Any) -> Any:  # noqa: ANN401
     """E to the power of each, as `compiled.exp`, from -87.3 to 88."""
@@ -184,16 +181,16 @@ def exp(_: object, vector: Any) -> Any:  # noqa: ANN401
             return builder.fadd(builder.fmul(x, y, flags=_FREE), z, flags=_FREE)
 
         x = arguments[0]
-        for sign, bound in (("<", -87.3), (">", 88.0)):
+        for sign, bound in (("<", LOWEST), (">", HIGHEST)):
             x = builder.select(builder.fcmp_ordered(sign, x, _floats(bound)), _floats(bound), x)
         kind = ir.FunctionType(_FLOATS, [_FLOATS])
         floor = f"llvm.floor.v{WIDTH}f32"
         whole = builder.module.globals.get(floor) or ir.Function(builder.module, kind, floor)
-        n = builder.call(whole, [times(x, _floats(_LOG2_E), _floats(0.5))])
-        r = times(n, _floats(-_LN2_HIGH), x)
-        r = times(n, _floats(-_LN2_LOW), r)
-        p = _floats(_POWERS[0])
-        for power in (*_POWERS[1:], 5.0000001201e-1, 1.0, 1.0):
+        n = builder.call(whole, [times(x, _floats(LOG2_E), _floats(0.5))])
+        r = times(n, _floats(-LN2_HIGH), x)
+        r = times(n, _floats(-LN2_LOW), r)
+        p = _floats(POWERS[0])
+        for power in (*POWERS[1:], 1.0, 1.0):
             p = times(p, r, _floats(power))
         # Of a NaN `n` is any integer at all; what it is multiplied with is the NaN itself.
         exponent = builder.add(builder.fptosi(n, _WORDS), _words(127))
@@ -240,8 +237,8 @@ def _words(n: int) -> Any:  # noqa: ANN401
     return ir.Constant(_WORDS, [n] * WIDTH)
 
 
-def _floats(x: float) -> Any:  # noqa: ANN401
-    return ir.Constant(_FLOATS, [x] * WIDTH)
+def _floats(x: SupportsFloat) -> Any:  # noqa: ANN401
+    return ir.Constant(_FLOATS, [float(x)] * WIDTH)
 
 
 def _splat(builder: Any, x: Any, kind: Any) -> Any:  # noqa: ANN401
