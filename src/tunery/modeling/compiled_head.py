@@ -22,8 +22,8 @@ _LEAST = np.float32(-80.0)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _larger(_: object, one: Any, other: Any) -> Any:  # noqa: ANN401
-    """The larger of two fp32 numbers; no number where one is none. A loop of it is a vector's."""
+def _maximum(_: object, one: Any, other: Any) -> Any:  # noqa: ANN401
+    """The larger of two fp32 numbers; NaN where one is (IEEE 754). A loop of it is a vector's."""
     signature = types.float32(one, other)
 
     def generate(_: object, builder: Any, __: object, arguments: Any) -> Any:  # noqa: ANN401
@@ -49,7 +49,7 @@ def _cross(
         row, want = logits[r * v : r * v + v], target[r]
         most = read(row[0])
         for i in range(v):
-            most = _larger(most, read(row[i]))
+            most = _maximum(most, read(row[i]))
         for i in range(v):
             below = read(row[i]) - most
             share = exp(below)
