@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -102,7 +103,7 @@ def test_what_is_kept_of_a_kernel_can_be_loaded_before_its_first_call(
     def first(source: Numbers, target: Numbers) -> None:
         target[0] = source[0]
 
-    monkeypatch.setattr(compiled, "_KEPT", [])
+    monkeypatch.setattr(compiled, "_KERNELS", [])
     x, y = torch.ones(1), torch.empty(1)
     kernel(first)(numbers(x), numbers(y))
     first.__qualname__ = first.__qualname__.partition("-")[0]
@@ -113,6 +114,20 @@ def test_what_is_kept_of_a_kernel_can_be_loaded_before_its_first_call(
     assert len(again.signatures) == 1
     assert sum(again.stats.cache_hits.values()) == 1
     assert not again.stats.cache_misses
+
+
+def test_no_folder_is_made_before_a_kernel_is_called(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def third(source: Numbers, target: Numbers) -> None:
+        target[0] = source[0]
+
+    kept = tmp_path / "kept"
+    monkeypatch.setattr("numba.config.CACHE_DIR", str(kept))
+    made = kernel(third)
+    assert not kept.exists()
+    made(numbers(torch.ones(1)), numbers(torch.empty(1)))
+    assert list(kept.rglob("*third*.nbc"))
 
 
 def test_a_full_disk_costs_a_kernel_no_more_than_its_keeping(

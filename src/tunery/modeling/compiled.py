@@ -9,15 +9,16 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 import torch
 from filelock import FileLock
 from llvmlite import ir
 from numba import njit, types
+from numba.core.caching import FunctionCache, NullCache
 from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 from torch import Tensor
@@ -36,8 +37,8 @@ SERVED = (torch.float32, torch.bfloat16)
 # not finite keep their meaning: a job is told by them.
 _RULES = {"contract", "reassoc", "nsz", "arcp"}
 
-_KEPT: list[Any] = []
-"""Every kernel that is kept on disk."""
+_KERNELS: list[Any] = []
+"""Every kernel that was defined."""
 
 
 def serves(*tensors: Tensor) -> bool:
@@ -59,16 +60,10 @@ def kernel(function: Kernel) -> Kernel:
     """`function` compiled at its first call for the types of its arguments, and kept on disk."""
     # Beside a kernel's own file, numba does not see that what it is made of has changed.
     function.__qualname__ += f"-{_parts()}"
-    options: dict[str, Any] = {"nogil": True, "fastmath": _RULES, "error_model": "numpy"}
-    try:
-        compiled: Kernel = njit(cache=True, **options)(function)
-    except RuntimeError as nowhere:
-        _log.info("%s is compiled anew in every process: %s", function.__name__, nowhere)
-        compiled = njit(**options)(function)
-    else:
-        _keep_carefully(compiled)
-        _KEPT.append(compiled)
-    return compiled
+    compiled: Any = njit(nogil=True, fastmath=_RULES, error_model="numpy")(function)
+    compiled._cache = _Kept(function)
+    _KERNELS.append(compiled)
+    return cast("Kernel", compiled)
 
 
 def load_kept() -> None:
@@ -79,27 +74,45 @@ def load_kept() -> None:
     """
     cpu_target.typing_context.refresh()
     cpu_target.target_context.refresh()
-    for compiled in _KEPT:
-        for arguments, *_ in compiled._cache._cache_file._load_index():
+    for compiled in _KERNELS:
+        for arguments in compiled._cache.kept():
             compiled.compile(arguments)
 
 
-def _keep_carefully(compiled: Any) -> None:  # noqa: ANN401
-    """Let one process at a time keep a kernel, and a full disk cost no more than the keeping.
+class _Kept(NullCache):  # type: ignore[misc]
+    """What is kept of a kernel on disk, where no folder is made before it is asked for.
 
-    Numba's index of what it keeps is read, changed and written without a lock.
+    One process at a time keeps something, as numba reads, changes and writes its index without a
+    lock; and a full disk costs no more than the keeping.
     """
-    kept = compiled._cache
-    save = kept.save_overload
 
-    def carefully(*found: object) -> None:
+    def __init__(self, function: Callable[..., None]) -> None:
+        self._function = function
+
+    @cached_property
+    def _files(self) -> FunctionCache | None:
         try:
-            with FileLock(Path(kept.cache_path) / ".kernels.lock"):
-                save(*found)
-        except OSError as trouble:
-            _log.warning("%s is compiled again next time: %s", compiled.__name__, trouble)
+            return FunctionCache(self._function)
+        except RuntimeError as nowhere:
+            _log.info("%s is compiled anew in every process: %s", self._function.__name__, nowhere)
+            return None
 
-    kept.save_overload = carefully
+    def kept(self) -> list[Any]:
+        """The types of arguments for which there is something."""
+        index = self._files._cache_file._load_index() if self._files else ()
+        return [arguments for arguments, *_ in index]
+
+    def load_overload(self, arguments: object, target: object) -> object:
+        return self._files.load_overload(arguments, target) if self._files else None
+
+    def save_overload(self, arguments: object, made: object) -> None:
+        if self._files is None:
+            return
+        try:
+            with FileLock(Path(self._files.cache_path) / ".kernels.lock"):
+                self._files.save_overload(arguments, made)
+        except OSError as trouble:
+            _log.warning("%s is compiled again next time: %s", self._function.__name__, trouble)
 
 
 inline: Callable[[Callable[..., Any]], Any] = njit(
