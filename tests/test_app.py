@@ -16,7 +16,8 @@ from tunery.dialects import NOTICES
 from tunery.engines.process import LocalEngine
 from tunery.first_start import first_key
 from tunery.settings import Account, Settings
-from tunery.wiring import SystemClock, build
+from tunery.wiring import build
+from tunery.wiring.ground import SystemClock
 
 
 def test_a_home_that_is_made_is_its_owners_alone(tmp_path: Path) -> None:

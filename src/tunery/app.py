@@ -28,7 +28,8 @@ from tunery.listening import listen, url
 from tunery.logs import configure_logs
 from tunery.middleware import BodyLimit, NoNul, RequestIds
 from tunery.settings import Settings
-from tunery.wiring import SystemClock, Wired, build
+from tunery.wiring import Wired, build
+from tunery.wiring.ground import SystemClock
 
 logger = logging.getLogger(__name__)
 

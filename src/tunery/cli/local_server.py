@@ -56,7 +56,7 @@ def local_server(settings: Settings) -> Iterator[LocalServer]:
         with _running(settings) as client:
             yield LocalServer(client=client, log=log)
         return
-    # What trains here is its owner's alone, as in `tunery.wiring.build`.
+    # What trains here is its owner's alone, as in `tunery.wiring.ground`.
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     log.touch()
     said_before = log.stat().st_size

@@ -5,16 +5,10 @@ import pkgutil
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
-from tunery.addresses import Addresses
-from tunery.bases.catalog import FolderCatalog, hugging_face_cache
-from tunery.blobs.folder import FolderBlobs
-from tunery.core.ports import Blobs, Catalog, Clock, Engine, Generator, NoticeWords, Store
-from tunery.databases.customers import CustomerDatabases
+from tunery.core.ports import Engine, Generator, NoticeWords, Store
 from tunery.engines import ENGINES
 from tunery.inference.process import ChildGenerator
-from tunery.sealing import AesSealer
 from tunery.service.deployments import Deployments
 from tunery.service.files import Files
 from tunery.service.garbage import RunFolders
@@ -27,22 +21,14 @@ from tunery.service.models import Models
 from tunery.service.routing import Routing
 from tunery.service.services import Services
 from tunery.settings import Settings
-from tunery.store.sqlite import open_store as open_sqlite
 from tunery.webhooks.sender import Sender
 from tunery.wiring import images, text_to_sql
+from tunery.wiring.ground import Ground, lay_ground
 from tunery.worker.drawing import Drawing
 from tunery.worker.loop import Worker
 
 Notices = Mapping[str, Callable[[Links], NoticeWords]]
 """For each door with webhooks: what makes their bodies, given what makes the links in them."""
-
-
-class SystemClock:
-    """The machine's time."""
-
-    def now(self) -> datetime:
-        """The present moment, aware, in UTC."""
-        return datetime.now(UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,63 +66,32 @@ class Wired:
 
 def build(settings: Settings, notices: Notices) -> Wired:
     """The application as `settings` say; the database is brought up to date, nothing runs yet."""
+    # First what may refuse the settings: then nothing is made.
     routing = _routing(settings)
-    sealer = AesSealer(settings.home, settings.secret_key)
-    addresses = Addresses(settings.allow_hosts)
-    databases = CustomerDatabases(addresses, settings.sqlite_folder)
-    # The data of whoever trains here is in it: other users of this machine have no business there.
-    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    clock = SystemClock()
-    store, reads_in_place = _open_store(settings, clock)
-    blobs = FolderBlobs(settings.home / "blobs")
-    catalog = FolderCatalog(
-        folders=settings.models,
-        aliases=settings.aliases,
-        cache=hugging_face_cache(),
-        quantized=settings.quantize,
-    )
-    engines = _engines(settings, blobs, catalog)
+    ground = lay_ground(settings)
+    store, clock = ground.store, ground.clock
+    engines = _engines(ground)
     generator = ChildGenerator(threads=settings.threads)
-    asking = text_to_sql.put_together(sealer, databases, store, blobs, generator, clock)
-    worker = Worker(
-        store=store,
-        engines=engines,
-        catalog=catalog,
-        blobs=blobs,
-        clock=clock,
-        training_sets=text_to_sql.training_sets(asking, store, catalog, blobs),
-        examiner=text_to_sql.examiner(asking, store, catalog, blobs),
-        owner=f"{socket.gethostname()}:{os.getpid()}",
-        slots=settings.concurrent_jobs,
-        lease_s=settings.lease_seconds,
+    asking = text_to_sql.put_together(
+        ground.sealer, ground.databases, store, ground.blobs, generator, clock
     )
-    run_folders = RunFolders(store, blobs)
-    models = Models(store, catalog, run_folders, routing, store.deployments)
+    worker = _worker(ground, engines, asking)
+    run_folders = RunFolders(store, ground.blobs)
+    models = Models(store, ground.catalog, run_folders, routing, store.deployments)
     jobs = Jobs(
         store=store,
-        catalog=catalog,
+        catalog=ground.catalog,
         models=models,
         engines=engines,
         clock=clock,
-        sealer=sealer,
+        sealer=ground.sealer,
         wake=worker.wake,
         routing=routing,
         text_model=settings.text_model,
         image_model=settings.image_model,
     )
-    files = Files(store, blobs, clock, max_file_bytes=settings.max_file_bytes)
-    imaging = images.put_together(
-        settings,
-        store=store,
-        blobs=blobs,
-        catalog=catalog,
-        clock=clock,
-        sealer=sealer,
-        addresses=addresses,
-        jobs=jobs,
-        models=models,
-        files=files,
-    )
+    files = Files(store, ground.blobs, clock, max_file_bytes=settings.max_file_bytes)
+    imaging = images.put_together(ground, jobs, models, files)
     services = Services(
         keys=Keys(store, clock),
         files=files,
@@ -144,7 +99,7 @@ def build(settings: Settings, notices: Notices) -> Wired:
         models=models,
         deployments=Deployments(models, store.deployments, clock),
         routing=routing,
-        generation=Generation(models, blobs, generator),
+        generation=Generation(models, ground.blobs, generator),
         health=Health(store, engines),
         text_to_sql=text_to_sql.use_cases(
             asking, store, jobs, models, clock, text_model=settings.text_model
@@ -153,14 +108,7 @@ def build(settings: Settings, notices: Notices) -> Wired:
         image_generations=imaging.generations,
         links=imaging.links,
         public_url=settings.public_url,
-        reads_in_place=reads_in_place,
-    )
-    sender = Sender(
-        store=store,
-        addresses=addresses,
-        sealer=sealer,
-        words={door: words(imaging.links) for door, words in notices.items()},
-        clock=clock,
+        reads_in_place=ground.reads_in_place,
     )
     return Wired(
         settings=settings,
@@ -171,16 +119,22 @@ def build(settings: Settings, notices: Notices) -> Wired:
         generator=generator,
         worker=worker,
         drawing=imaging.drawing,
-        sender=sender,
+        sender=_sender(ground, notices, imaging.links),
     )
 
 
-def _engines(settings: Settings, blobs: Blobs, catalog: Catalog) -> dict[str, Engine]:
+def _routing(settings: Settings) -> Routing:
+    accounts = {name: account.kind for name, account in settings.accounts.items()}
+    return Routing(engines=ENGINES, accounts=accounts, routes=settings.routes)
+
+
+def _engines(ground: Ground) -> dict[str, Engine]:
     """Every engine by its name, imported where it is chosen."""
+    settings = ground.settings
     return {
         name: pkgutil.resolve_name(builder)(
-            blobs=blobs,
-            catalog=catalog,
+            blobs=ground.blobs,
+            catalog=ground.catalog,
             checkpoint_seconds=settings.checkpoint_seconds,
             threads=settings.threads,
             caption_model=settings.caption_model,
@@ -190,14 +144,27 @@ def _engines(settings: Settings, blobs: Blobs, catalog: Catalog) -> dict[str, En
     }
 
 
-def _routing(settings: Settings) -> Routing:
-    accounts = {name: account.kind for name, account in settings.accounts.items()}
-    return Routing(engines=ENGINES, accounts=accounts, routes=settings.routes)
+def _worker(ground: Ground, engines: Mapping[str, Engine], asking: text_to_sql.Asking) -> Worker:
+    store, catalog, blobs = ground.store, ground.catalog, ground.blobs
+    return Worker(
+        store=store,
+        engines=engines,
+        catalog=catalog,
+        blobs=blobs,
+        clock=ground.clock,
+        training_sets=text_to_sql.training_sets(asking, store, catalog, blobs),
+        examiner=text_to_sql.examiner(asking, store, catalog, blobs),
+        owner=f"{socket.gethostname()}:{os.getpid()}",
+        slots=ground.settings.concurrent_jobs,
+        lease_s=ground.settings.lease_seconds,
+    )
 
 
-def _open_store(settings: Settings, clock: Clock) -> tuple[Store, bool]:
-    if settings.database_url is None:
-        return open_sqlite(settings.home / "tunery.db", clock), True
-    # Imported where it is chosen: its driver costs as much start-up time as all the rest.
-    open_postgres = pkgutil.resolve_name("tunery.store.postgres:open_store")
-    return open_postgres(settings.database_url, clock), False
+def _sender(ground: Ground, notices: Notices, links: Links) -> Sender:
+    return Sender(
+        store=ground.store,
+        addresses=ground.addresses,
+        sealer=ground.sealer,
+        words={door: words(links) for door, words in notices.items()},
+        clock=ground.clock,
+    )

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from tunery.addresses import Addresses
-from tunery.core.ports import Blobs, Catalog, Clock, Sealer, Store
 from tunery.inference.painting import ChildPainter
 from tunery.pictures.reading import ArchiveReader
 from tunery.sealing import HmacSigner
@@ -14,7 +12,7 @@ from tunery.service.jobs import Jobs
 from tunery.service.links import Links
 from tunery.service.models import Models
 from tunery.service.webhooks import few_at_a_time
-from tunery.settings import Settings
+from tunery.wiring.ground import Ground
 from tunery.worker.drawing import Drawing
 
 
@@ -28,26 +26,15 @@ class Images:
     drawing: Drawing
 
 
-def put_together(
-    settings: Settings,
-    *,
-    store: Store,
-    blobs: Blobs,
-    catalog: Catalog,
-    clock: Clock,
-    sealer: Sealer,
-    addresses: Addresses,
-    jobs: Jobs,
-    models: Models,
-    files: Files,
-) -> Images:
+def put_together(ground: Ground, jobs: Jobs, models: Models, files: Files) -> Images:
     """Everything over the same store; nothing runs yet."""
-    pictures, check_host = ArchiveReader(), few_at_a_time(addresses.resolve)
+    settings, store, blobs, clock = ground.settings, ground.store, ground.blobs, ground.clock
+    pictures, check_host = ArchiveReader(), few_at_a_time(ground.addresses.resolve)
     drawing = Drawing(
         store=store,
         painter=ChildPainter(threads=settings.threads),
         blobs=blobs,
-        catalog=catalog,
+        catalog=ground.catalog,
         clock=clock,
         lease_s=settings.lease_seconds,
     )
@@ -66,7 +53,7 @@ def put_together(
             store=store,
             blobs=blobs,
             pictures=pictures,
-            sealer=sealer,
+            sealer=ground.sealer,
             clock=clock,
             check_host=check_host,
             wake=drawing.wake,
