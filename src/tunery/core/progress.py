@@ -234,6 +234,8 @@ class PreflightRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     """None: as is found to be faster."""
     measurements: str | None = None
     """The folder where it is kept what was measured of this machine; None: nothing is measured."""
+    tokens: str | None = None
+    """The folder where the rows' tokens are kept for the job's trainer; None: they are not."""
     estimate: bool = True
     """Whether to load the model for a short measured probe of time and memory."""
     threads: int | None = None

@@ -81,6 +81,8 @@ class Requests:
             quantization=base.quantization,
             precision=self._precision,
             measurements=str(self._blobs.path("measurements")),
+            # A dry run has no job that its tokens could wait for.
+            tokens=None if estimate else str(self._blobs.path(f"runs/{job.id}/preflight")),
             training_file=self.path(job.training_file),
             validation_file=job.validation_file and self.path(job.validation_file),
             overlong=job.overlong,

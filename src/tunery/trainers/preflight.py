@@ -1,15 +1,11 @@
-"""What a job would see and take: `python -m tunery.trainers.preflight`, a request in, a report out.
+"""What a job would see and take: `python -m tunery.trainers.preflight`.
 
-The rows are read by the same code as in training, so what is counted here is what is learnt there.
+A request goes in, a report comes out.
 """
 
 from __future__ import annotations
 
 import logging
-from array import array
-from bisect import bisect_left
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -26,10 +22,9 @@ from tunery.core.examples import (
 from tunery.core.files import Format
 from tunery.core.hyperparameters import auto_batch_size
 from tunery.core.lora import LoraConfig
-from tunery.core.preflight import Preflight, TokenStatistics
+from tunery.core.preflight import Preflight
 from tunery.core.problems import MOST_PROBLEMS, Problem
 from tunery.core.progress import PreflightRequest
-from tunery.core.repeats import shared_rows
 from tunery.modeling import quantized
 from tunery.modeling.adapter import Adapter
 from tunery.modeling.base import Base
@@ -40,13 +35,12 @@ from tunery.modeling.stream import Segment
 from tunery.trainers import memory
 from tunery.trainers.pipes import listen, own_output
 from tunery.trainers.precision import choose
-from tunery.trainers.text_data import Overlong, Row, Which, read_rows, rendered, too_long
+from tunery.trainers.survey import survey_files
+from tunery.trainers.text_data import (
+    rendered,
+)
 from tunery.trainers.threads import set_threads
 from tunery.trainers.trial import some_rows, steps
-
-# A model that names no limit still has one for us: no row is longer than this.
-_NO_LIMIT = 2**20
-_HISTOGRAM_EDGES = 12
 
 # The probe of time and memory: so long at least, and at most so much work.
 _PROBE_SECONDS = 0.5
@@ -61,106 +55,18 @@ _TEMPLATES = {
 }
 
 
-class Survey:
-    """A file's rows, counted as they come."""
-
-    def __init__(self, which: Which, *, context: int, overlong: Overlong) -> None:
-        """Count the rows of the training or of the validation file."""
-        self._which, self._context, self._overlong = which, context, overlong
-        self.n_rows = self.n_overlong = self.n_errors = self.n_warnings = 0
-        self.n_examples = self.n_trained = 0
-        self.lengths = array("q")
-        self.problems: list[Problem] = []
-
-    def read(self, path: Path, chat: Chat) -> None:
-        """Count every row of the file."""
-        try:
-            for row in read_rows(path, chat, self._which):
-                self._take(row)
-        except InvalidFile as invalid:
-            for problem in invalid.problems:
-                self.say(replace(problem, file=self._which))
-
-    def say(self, problem: Problem) -> None:
-        """Count a problem, and keep it while there is room."""
-        if problem.level == "error":
-            self.n_errors += 1
-        else:
-            self.n_warnings += 1
-        if len(self.problems) < MOST_PROBLEMS:
-            self.problems.append(problem)
-
-    def statistics(self) -> TokenStatistics | None:
-        """Tokens of the rows that would be trained on."""
-        if not self.lengths:
-            return None
-        lengths = sorted(self.lengths)
-        return TokenStatistics(
-            total=sum(lengths),
-            trained=self.n_trained,
-            median=lengths[len(lengths) // 2],
-            p95=lengths[min(len(lengths) - 1, int(len(lengths) * 0.95))],
-            max=lengths[-1],
-            histogram=_histogram(lengths),
-        )
-
-    def _take(self, row: Row) -> None:
-        self.n_rows += 1
-        if row.problem is not None:
-            self.say(row.problem)
-            return
-        longest = max(len(sequence.learn) for sequence in row.sequences)
-        if longest > self._context:
-            self.n_overlong += 1
-            if self._overlong == "error":
-                self.say(too_long(row.line, longest, self._context, self._which))
-            if self._overlong != "truncate":
-                return
-        learn = [sequence.learn[: self._context] for sequence in row.sequences]
-        if not all(any(taught[1:]) for taught in learn):
-            self.say(_silent(row.line, self._which))
-            return
-        self.n_examples += 1
-        self.lengths.extend(map(len, learn))
-        self.n_trained += sum(sum(taught[1:]) for taught in learn)
-
-
-def _silent(line: int, which: Which) -> Problem:
-    return Problem(
-        line=line,
-        field=None,
-        message="teaches nothing that the model would see; it is left out",
-        level="warning",
-        file=which,
-    )
-
-
-def _histogram(lengths: Sequence[int]) -> tuple[tuple[int, int], ...]:
-    """How many of the sorted `lengths` lie up to each of a dozen round edges."""
-    step = 8
-    while step * _HISTOGRAM_EDGES < lengths[-1]:
-        step *= 2
-    edges = range(step, step * (-(-lengths[-1] // step)) + 1, step)
-    counts, before = [], 0
-    for edge in edges:
-        upto = bisect_left(lengths, edge + 1)
-        counts.append((edge, upto - before))
-        before = upto
-    return tuple(counts)
-
-
 def preflight(request: PreflightRequest) -> Preflight:
     """The report on the request's files."""
     try:
         folder = resolve_base(request.location)
         chat = Chat(load_tokenizer(folder))
-        context = context_length(folder) or _NO_LIMIT
+        context = context_length(folder)
     except TuneryError as unusable:
         return _unusable(unusable)
     report = _surveyed(request, chat, context)
     if report.n_errors or report.tokens is None:
         return report
-    choice = choose(request, chat, n_rows=_n_rows(request, report), context=context)
+    choice = choose(request, chat, n_rows=_n_rows(request, report), context=report.context)
     report = msgspec.structs.replace(report, precision=choice.precision, bf16_gain=choice.bf16_gain)
     if not request.estimate:
         return report
@@ -171,9 +77,9 @@ def preflight(request: PreflightRequest) -> Preflight:
         return msgspec.structs.replace(report, problems=(problem, *report.problems), n_errors=1)
 
 
-def _surveyed(request: PreflightRequest, chat: Chat, context: int) -> Preflight:
+def _surveyed(request: PreflightRequest, chat: Chat, context: int | None) -> Preflight:
     """The report on what stands in the files."""
-    surveys = _surveys(request, chat, context)
+    surveys = survey_files(request, chat, context)
     problems = [problem for survey in surveys for problem in survey.problems]
     training = surveys[0]
     first = _first_example(Path(request.training_file))
@@ -182,7 +88,7 @@ def _surveyed(request: PreflightRequest, chat: Chat, context: int) -> Preflight:
         n_rows=training.n_rows,
         n_examples=training.n_examples,
         n_overlong=training.n_overlong,
-        context=context,
+        context=training.context,
         tokens=training.statistics(),
         problems=tuple(problems[:MOST_PROBLEMS]),
         n_errors=sum(survey.n_errors for survey in surveys),
@@ -190,18 +96,6 @@ def _surveyed(request: PreflightRequest, chat: Chat, context: int) -> Preflight:
         template=_template(first, chat),
         rendered=_rendered(first, chat),
     )
-
-
-def _surveys(request: PreflightRequest, chat: Chat, context: int) -> list[Survey]:
-    """The training file counted, then the validation file where there is one."""
-    training = Survey("training", context=context, overlong=request.overlong)
-    training.read(Path(request.training_file), chat)
-    if request.validation_file is None:
-        return [training]
-    validation = Survey("validation", context=context, overlong=request.overlong)
-    validation.read(Path(request.validation_file), chat)
-    _compare(Path(request.training_file), Path(request.validation_file), validation)
-    return [training, validation]
 
 
 def _unusable(error: TuneryError) -> Preflight:
@@ -218,16 +112,6 @@ def _unusable(error: TuneryError) -> Preflight:
         n_errors=1,
         n_warnings=0,
     )
-
-
-def _compare(training: Path, validation: Path, survey: Survey) -> None:
-    """Say which rows of the validation file stand in the training file too."""
-    with training.open("rb") as taught, validation.open("rb") as held_out:
-        message = shared_rows(taught, held_out)
-    if message is not None:
-        survey.say(
-            Problem(line=None, field=None, message=message, level="warning", file="validation")
-        )
 
 
 def _first_example(path: Path) -> Example | None:

@@ -20,7 +20,7 @@ from tunery.trainers import checkpoint, disk, memory, token_cache
 from tunery.trainers.budget import Budget
 from tunery.trainers.checkpoint import Position
 from tunery.trainers.resuming import check_same, resumed
-from tunery.trainers.text_data import Examples, batches, load_examples
+from tunery.trainers.text_data import Examples, Which, batches, load_examples
 
 # Rows of a pass to begin with: the second where what they keep is little of the memory there is.
 _ROWS_ON_CPU = 2048
@@ -90,7 +90,7 @@ def prepare(request: RunRequest, base: Base) -> tuple[Training, list[Note]]:
     """Load the data, and the adapter as the job starts from it."""
     # A tokenizer of its own: one cannot be used from two threads.
     chat = Chat(load_tokenizer(resolve_base(request.location)))
-    examples = _training_examples(request, chat, base.context)
+    examples = _examples(Path(request.training_file), request, chat, base.context, "training")
     validation = _validation(request, chat, base.context)
     adapter = _adapter(request, base)
     training = Training(
@@ -120,18 +120,24 @@ def rows_at_a_time(base: Base) -> Budget:
     return Budget(min(_MOST_ON_CUDA, max(_FEWEST_ON_CUDA, fitting)))
 
 
-def _training_examples(request: RunRequest, chat: Chat, context: int | None) -> Examples:
-    """The training file's rows; a long file is tokenised by the job's first attempt alone."""
-    path = Path(request.training_file)
+def _examples(
+    path: Path, request: RunRequest, chat: Chat, context: int | None, which: Which
+) -> Examples:
+    """The rows of a file, as they were tokenised before or as they are now."""
 
     def read() -> Examples:
         return load_examples(
-            path, chat, context=context, overlong=request.overlong, width=_width(request)
+            path,
+            chat,
+            context=context,
+            overlong=request.overlong,
+            which=which,
+            width=_width(request),
         )
 
     if path.stat().st_size < token_cache.WORTH_BYTES:
         return read()
-    key = token_cache.key(path, chat, context, request.overlong)
+    key = token_cache.key(path, resolve_base(request.location), context, request.overlong)
     return token_cache.cached(Path(request.blobs) / request.folder, key, read)
 
 
@@ -143,14 +149,7 @@ def _width(request: RunRequest) -> int:
 def _validation(request: RunRequest, chat: Chat, context: int | None) -> Examples | None:
     if request.validation_file is None:
         return None
-    examples = load_examples(
-        Path(request.validation_file),
-        chat,
-        context=context,
-        overlong=request.overlong,
-        which="validation",
-        width=_width(request),
-    )
+    examples = _examples(Path(request.validation_file), request, chat, context, "validation")
     if not len(examples):
         raise InvalidValue("the validation file has no usable rows", param="validation_file")
     return examples

@@ -192,27 +192,46 @@ def load_examples(
     Raises:
         InvalidFile: a row cannot be used; the first hundred are named.
     """
-    builder = _Builder(context, overlong, which, width)
+    builder = ExamplesBuilder(context=context, overlong=overlong, which=which, width=width)
     for row in read_rows(path, chat, which):
         builder.take(row)
     return builder.examples()
 
 
-class _Builder:
-    """Rows on their way into flat tensors, some bytes a token."""
+class ExamplesBuilder:
+    """Rows on their way into flat tensors, some bytes a token.
 
-    def __init__(self, context: int | None, overlong: Overlong, which: Which, width: int) -> None:
+    Attributes:
+        n_problems: how many cannot be used.
+    """
+
+    def __init__(
+        self,
+        *,
+        context: int | None,
+        overlong: Overlong,
+        which: Which,
+        width: int | None = None,
+    ) -> None:
+        """No rows yet. Without a `width` the first row's counts; else as in `load_examples`."""
         self._context, self._overlong, self._which = context, overlong, which
         self._width = width
         self._ids, self._learn, self._starts = array("i"), bytearray(), array("q", [0])
         self._problems: list[Problem] = []
-        self._n_problems = self._n_dropped = self._n_cut = self._n_silent = 0
+        self.n_problems = self._n_dropped = self._n_cut = self._n_silent = 0
+
+    def passing(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """`rows`, each kept as it passes."""
+        for row in rows:
+            self.take(row)
+            yield row
 
     def take(self, row: Row) -> None:
         """Keep the row, cut or drop it, or note what is wrong with it."""
         if row.problem is not None:
             self._wrong(row.problem)
             return
+        self._width = self._width or len(row.sequences)
         if len(row.sequences) != self._width:
             self._wrong(_other_kind(row, self._which))
             return
@@ -234,11 +253,15 @@ class _Builder:
             self._starts.append(len(self._ids))
 
     def examples(self) -> Examples:
-        """What was kept."""
+        """What was kept.
+
+        Raises:
+            InvalidFile: a row cannot be used; the first hundred are named.
+        """
         if self._problems:
             lines = "\n".join(str(problem) for problem in self._problems[:20])
             raise InvalidFile(
-                f"{self._n_problems} rows of the {self._which} file cannot be used. {lines}",
+                f"{self.n_problems} rows of the {self._which} file cannot be used. {lines}",
                 self._problems,
                 param=f"{self._which}_file",
                 code=f"invalid_{self._which}_file",
@@ -249,14 +272,14 @@ class _Builder:
                 : len(self._learn)
             ],
             starts=torch.frombuffer(self._starts, dtype=torch.int64),
-            width=self._width,
+            width=self._width or 1,
             n_dropped=self._n_dropped,
             n_cut=self._n_cut,
             n_silent=self._n_silent,
         )
 
     def _wrong(self, problem: Problem) -> None:
-        self._n_problems += 1
+        self.n_problems += 1
         if len(self._problems) < MOST_PROBLEMS:
             self._problems.append(problem)
 
