@@ -1,7 +1,7 @@
 """In a running batch every sequence gets what it gets alone, whoever comes and goes."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from tunery.core.lora import LoraConfig
 from tunery.modeling.adapter import Adapter
 from tunery.modeling.base import Base
 from tunery.modeling.batch import Batch, Limits
-from tunery.modeling.choosing import Ask, Broken, Token
+from tunery.modeling.choosing import Ask, Broken, Token, choose
 from tunery.modeling.sample import sample
 from tunery.modeling.samplers import Sampler, Turnwise, sampler_for
 
@@ -257,3 +257,29 @@ def test_all_memory_is_given_back() -> None:
     batch = Batch(base)
     run(batch, {0: asks_of(base)})
     assert batch._cache.size == 0
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize(("worth_sharing", "n_threads"), [(2**30, 1), (1, 2)])
+def test_a_step_whose_operations_are_short_keeps_to_one_thread(
+    worth_sharing: int, n_threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tunery.modeling.batch._WORTH_SHARING", worth_sharing)
+    base, seen = Base(tiny_model("llama")), []
+
+    def choosing(*given: object) -> list[Token | Broken]:
+        seen.append(torch.get_num_threads())
+        return choose(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("tunery.modeling.batch.choose", choosing)
+    run(Batch(base), {0: [Ask(prompt=[5, 6, 7], max_tokens=2, temperature=0)]})
+    assert seen == [n_threads] * 2
+    assert torch.get_num_threads() == 2

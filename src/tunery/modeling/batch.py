@@ -113,7 +113,8 @@ class Batch:
         self._make_room()
         due = self._due()
         try:
-            return self._tokens(due) if due else []
+            with self._threads_for(sum(n_tokens for _, n_tokens in due.values())):
+                return self._tokens(due) if due else []
         except Exception as error:
             logger.exception("a step of %d sequences failed", len(due))
             return [self._broken(sequence, error) for sequence in tuple(self._running)]
@@ -189,17 +190,16 @@ class Batch:
             for memory, (sequence, n_tokens) in due.items()
         ]
         reading = Reading(portions, self._base.device)
-        with self._threads_for(reading):
-            logits = self._base.next_logits(reading, self._stacked(reading.spans))
+        logits = self._base.next_logits(reading, self._stacked(reading.spans))
         readers = [due[portion.memory][0] for portion in reading.portions]
         ready = [row for row, reader in enumerate(readers) if reader.n_unread == 0]
         return self._chosen(logits[ready], [readers[row] for row in ready]) if ready else []
 
     @contextmanager
-    def _threads_for(self, reading: Reading) -> Iterator[None]:
-        """One thread for a pass of which each operation is short; otherwise all."""
+    def _threads_for(self, n_rows: int) -> Iterator[None]:
+        """One thread for a step of which each operation is short; otherwise all."""
         threads = torch.get_num_threads()
-        rows = max(reading.ids.numel(), _FEWEST_ROWS)
+        rows = max(n_rows, _FEWEST_ROWS)
         if self._base.device.type == "cpu" and rows * self._base.n_parameters < _WORTH_SHARING:
             torch.set_num_threads(1)
         try:
