@@ -128,6 +128,12 @@ def numbers(tensor: Tensor) -> Numbers:
     return tensor.numpy()
 
 
+def stretch(tensor: Tensor) -> Numbers:
+    """The memory from a tensor's first number to its last, with what lies between its rows."""
+    last = sum((n - 1) * stride for n, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    return numbers(tensor.as_strided((last + 1 if tensor.numel() else 0,), (1,)))
+
+
 _I32, _F32 = ir.IntType(32), ir.FloatType()
 _SHIFT, _ONE, _ROUND, _BIAS, _MANTISSA = (ir.Constant(_I32, n) for n in (16, 1, 0x7FFF, 127, 23))
 _QUIET = ir.Constant(_I32, 0x400000)

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from tunery.modeling.autograd import Context
-from tunery.modeling.compiled import Numbers, exp, inline, kernel, numbers, read, rounded
+from tunery.modeling.compiled import Numbers, exp, inline, kernel, numbers, read, rounded, stretch
 
 _ONE = np.float32(1.0)
 _ZERO = np.float32(0.0)
@@ -237,11 +237,10 @@ def _turned(x: Tensor, cos: Tensor, sin: Tensor, sign: float) -> Tensor:
         x = x.contiguous()
     b, t, h, d = x.shape
     of_b, of_t, of_h, _ = x.stride()
-    span = (b - 1) * of_b + (t - 1) * of_t + (h - 1) * of_h + d
     angles = numbers(cos.contiguous().view(-1)), numbers(sin.contiguous().view(-1))
     y = torch.empty_like(x, memory_format=torch.contiguous_format)
     _turn(
-        numbers(x.as_strided((max(0, span),), (1,))),
+        stretch(x),
         (b, t, h, d),
         (of_b, of_t, of_h),
         *angles,
@@ -260,5 +259,4 @@ def _rows(x: Tensor) -> tuple[Numbers, int]:
     rows = x.reshape(-1, d)
     if rows.stride(1) != 1:
         rows = rows.contiguous()
-    t, apart = len(rows), rows.stride(0)
-    return numbers(rows.as_strided(((t - 1) * apart + d,), (1,))), apart
+    return stretch(rows), rows.stride(0)

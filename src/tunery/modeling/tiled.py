@@ -15,7 +15,7 @@ from torch.autograd import Function
 
 from tunery.modeling import compiled
 from tunery.modeling.autograd import Context
-from tunery.modeling.compiled import Numbers, numbers
+from tunery.modeling.compiled import Numbers, numbers, stretch
 from tunery.modeling.compiled_attention import collect, lay_out, weigh, weigh_back
 
 if TYPE_CHECKING:
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from tunery.modeling.stream import Stream
     from tunery.modeling.tiles import Indices, Shape, Slots, Tiles
 
-_EVERYTHING = 1 << 40
+EVERYTHING = 1 << 40
+"""A window that hides nothing."""
+
 _NO_SINKS = np.empty(0, np.float32)
 
 
@@ -65,7 +67,9 @@ class _Tiled(Function):
             strict=True,
         ):
             p = torch.bmm(qs, ks.mT)
-            weigh(numbers(p.view(-1)), *_weighing(shape, heads, h // heads, manner), _sinks(manner))
+            weigh(
+                numbers(p.view(-1)), *_weighing(shape, heads, h // heads, manner), sinks_of(manner)
+            )
             torch.bmm(p, vs, out=out)
             kept.append(p)
         ctx.save_for_backward(*flat, *kept)
@@ -121,10 +125,9 @@ def _laid_out(x: Tensor, slots: Slots, heads: int) -> Tensor:
     if x.stride(2) != 1:
         x = x.contiguous()
     row_stride, head_stride, _ = x.stride()
-    n = (x.shape[0] - 1) * row_stride + (h - 1) * head_stride + width
-    source, target = x.as_strided((n,), (1,)), x.new_empty(slots.size * h * width)
+    target = x.new_empty(slots.size * h * width)
     lay_out(
-        numbers(source),
+        stretch(x),
         row_stride,
         head_stride,
         heads,
@@ -158,12 +161,13 @@ def _collected(flat: Tensor, slots: Slots, t: int, h: int, width: int, heads: in
 def _weighing(
     shape: Shape, heads: int, fold: int, manner: Manner
 ) -> tuple[Indices, Indices, int, int, int, int, int, float]:
-    window = _EVERYTHING if manner.window is None else manner.window
+    window = EVERYTHING if manner.window is None else manner.window
     rows, looked_at = shape.most_asks, shape.looked_at
     return shape.asks, shape.before, heads, fold, rows, looked_at, window, manner.scale
 
 
-def _sinks(manner: Manner) -> Numbers:
+def sinks_of(manner: Manner) -> Numbers:
+    """Its sinks, of which there may be none."""
     return (
         _NO_SINKS if manner.sinks is None else numbers(manner.sinks.detach().float().contiguous())
     )
