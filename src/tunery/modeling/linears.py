@@ -155,7 +155,7 @@ class Family:
         y = multiply(x, self.weight, self.bias)
         outputs = (y,) if len(self.widths) == 1 else y.split_with_sizes(self.widths, 1)
         if self.flight.stack is not None:
-            self.flight.stack.add(self, x, outputs)
+            self.flight.stack.add(self, x, y)
             return outputs
         for span in spans:
             part = span.adapter.parts.get(self) if span.adapter else None

@@ -11,15 +11,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate, groupby
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  (everyone's name for it)
 
+from tunery.modeling import tiled
 from tunery.modeling.adapter import Adapter
 from tunery.modeling.attention import Manner, is_plain, softmax
 from tunery.modeling.cache import Memory, Table
+from tunery.modeling.compiled import Numbers, stretch
+from tunery.modeling.compiled_decoding import attend, suits
+from tunery.modeling.rounding import rounded_up
 from tunery.modeling.stream import Span
 
 _WIDTHS = 16
@@ -129,17 +135,8 @@ class _Single:
         """`memories` by their row of the pass."""
         self._table, self._device = table, device
         self.rows = list(memories)
-        slots = [memory.slot for memory in memories.values()]
-        self._at = torch.tensor([memory.length for memory in memories.values()], device=device)
-        self._slots = torch.tensor(slots, device=device)
-        self._written = torch.tensor(self.rows, device=device)
-        # Slots that read nothing now get somebody's question, and their answer is not looked at.
-        self._reader = self._written.new_full((len(table.memories),), self.rows[0])
-        self._reader[self._slots] = self._written
-        longest = max(memory.length for memory in memories.values()) + 1
-        self._width = min(longest + -longest % _WIDTHS, table.capacity)
-        every = slots == list(range(len(table.memories)))
-        self._own = None if every else self._slots
+        self._slots = [memory.slot for memory in memories.values()]
+        self._lengths = [memory.length for memory in memories.values()]
         self._masks: dict[tuple[int | None, int], Tensor] = {}
         self._targets: dict[int, Tensor] = {}
 
@@ -147,24 +144,59 @@ class _Single:
         self, layer: nn.Module, q: Tensor, k: Tensor, v: Tensor, manner: Manner
     ) -> Tensor:
         keys, values = self._table.layer(layer, k, v)
+        looked_at = sum(self._lengths) * k.shape[1] * (k.shape[2] + v.shape[2])
+        if manner.cap is None and suits(looked_at, q, k, v):
+            return self._by_loops(q, k, v, keys, values, manner)
         self._write(keys, k)
         self._write(values, v)
-        n_slots, n_keys = len(self._table.memories), k.shape[1]
-        asked = q if self._own is None and len(q) == n_slots else q.index_select(0, self._reader)
+        return self._by_products(q, keys, values, manner)
+
+    def _by_loops(
+        self, q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor, manner: Manner
+    ) -> Tensor:
+        q, k, v = (x if x.stride(2) == 1 else x.contiguous() for x in (q, k, v))
+        (_, h, d), n_keys, e = q.shape, k.shape[1], v.shape[2]
+        out = q.new_empty(len(self.rows), h, e)
+        attend(
+            stretch(q),
+            stretch(k),
+            stretch(v),
+            tuple(x.stride()[:2] for x in (q, k, v)),
+            (n_keys, h // n_keys, self._table.capacity, d, e),
+            *self._readers,
+            tiled.EVERYTHING if manner.window is None else manner.window,
+            manner.scale,
+            tiled.sinks_of(manner),
+            stretch(keys),
+            stretch(values),
+            stretch(out),
+        )
+        return out
+
+    @cached_property
+    def _readers(self) -> tuple[Numbers, Numbers, Numbers]:
+        """Of each sequence its row, its slot, and how many of its tokens have been read."""
+        return np.array(self.rows), np.array(self._slots), np.array(self._lengths)
+
+    def _by_products(self, q: Tensor, keys: Tensor, values: Tensor, manner: Manner) -> Tensor:
+        """All slots of the table together; who reads nothing now, gets somebody's question."""
+        n_slots, n_keys = len(self._table.memories), keys.shape[1]
+        every = self._slots == list(range(n_slots))
+        asked = q if every and len(q) == n_slots else q.index_select(0, self._reader)
         asked = asked.reshape(n_slots * n_keys, -1, q.shape[2])
         known_keys, known_values = (
             rows[:n_slots].flatten(0, 1)[:, : self._width] for rows in (keys, values)
         )
         p = _weights(asked, known_keys, self._mask(manner.window, n_keys), manner, n_slots)
-        out = torch.bmm(p, known_values).view(n_slots, q.shape[1], v.shape[2])
-        return out if self._own is None else out.index_select(0, self._own)
+        out = torch.bmm(p, known_values).view(n_slots, q.shape[1], values.shape[3])
+        return out if every else out.index_select(0, self._own)
 
     def _write(self, table: Tensor, new: Tensor) -> None:
         """Put each row behind what its sequence has in `table`, `(room, K, C, d)`."""
         n_keys, width = new.shape[1:]
         if n_keys not in self._targets:
             head = torch.arange(n_keys, device=self._device)
-            lines = self._slots[:, None] * n_keys + head
+            lines = self._own[:, None] * n_keys + head
             target = lines * self._table.capacity + self._at[:, None]
             self._targets[n_keys] = target.flatten()
         if len(self.rows) != len(new):
@@ -176,13 +208,36 @@ class _Single:
         """`(B * K, 1, C)` of 0 where a sequence may look and minus infinity where not, fp32."""
         key = window, n_keys
         if key not in self._masks:
-            last = self._at.new_zeros(len(self._table.memories)).index_copy_(
-                0, self._slots, self._at
-            )
+            last = self._at.new_zeros(len(self._table.memories)).index_copy_(0, self._own, self._at)
             back = last[:, None] - torch.arange(self._width, device=self._device)
             mask = _mask(back, window).repeat_interleave(n_keys, 0)
             self._masks[key] = mask[:, None]
         return self._masks[key]
+
+    @property
+    def _width(self) -> int:
+        return min(rounded_up(max(self._lengths) + 1, _WIDTHS), self._table.capacity)
+
+    @cached_property
+    def _own(self) -> Tensor:
+        """Each sequence's slot."""
+        return torch.tensor(self._slots, device=self._device)
+
+    @cached_property
+    def _at(self) -> Tensor:
+        """Where in its slot each one's token is put."""
+        return torch.tensor(self._lengths, device=self._device)
+
+    @cached_property
+    def _written(self) -> Tensor:
+        """The row of each."""
+        return torch.tensor(self.rows, device=self._device)
+
+    @cached_property
+    def _reader(self) -> Tensor:
+        """By slot, the row that asks it."""
+        reader = self._written.new_full((len(self._table.memories),), self.rows[0])
+        return reader.index_copy_(0, self._own, self._written)
 
 
 class _Several:

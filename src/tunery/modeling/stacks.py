@@ -1,7 +1,7 @@
 """Adapters side by side: a few rows of each are one batched product and not one for each adapter.
 
-Axes: `T` rows, `A` adapters, `M` rows of each, `i` inputs of a family, `o` outputs of one
-member, `k` members that any of the adapters targets, `r` the largest rank.
+Axes: `T` rows, `A` adapters, `M` rows of each, `i` inputs of a family, `k` members that any of the
+adapters targets, `o` outputs of these, `r` the largest rank.
 """
 
 from __future__ import annotations
@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from tunery.modeling.adapter import Adapter
+from tunery.modeling.compiled import Numbers, numbers
+from tunery.modeling.compiled_decoding import FEW_ROWS, add_shares, suits
 from tunery.modeling.linears import Family
 from tunery.modeling.stream import Span
 
@@ -28,12 +31,16 @@ class _Layer:
     """What the adapters hold for one family; zero where one has a smaller rank or no such target.
 
     Attributes:
-        down: `(A, i, k * r)`, scaled.
-        up: by member, `(A, r, o)`.
+        down: `(A, k * r, i)`, scaled.
+        up: `(A, r, o)`, the members side by side.
+        columns: `(k + 1,)` where each member begins in `up`, and where the last one ends.
+        places: `(k,)` where each begins in the family's joint output.
     """
 
     down: Tensor
-    up: dict[int, Tensor]
+    up: Tensor
+    columns: Numbers
+    places: Numbers
 
 
 class Stack:
@@ -48,6 +55,7 @@ class Stack:
         self._counts = [span.end - span.first for span in spans]
         self._rank = max(one.config.r for one in self._adapters if one is not None)
         self._layers: dict[Family, _Layer | None] = {}
+        self._owners = np.repeat(np.arange(len(spans)), self._counts)
         device = next(one.master.device for one in self._adapters if one is not None)
         self._table = self._place = None
         if max(self._counts) > 1:
@@ -58,19 +66,34 @@ class Stack:
         same = [span.end - span.first for span in spans] == self._counts
         return same and [span.adapter for span in spans] == self._adapters
 
-    def add(self, family: Family, x: Tensor, outputs: Sequence[Tensor]) -> None:
-        """Add to `outputs`, each member's `(T, o)`, what the adapters give for `x`, `(T, i)`."""
+    def add(self, family: Family, x: Tensor, y: Tensor) -> None:
+        """Add to the family's joint output `y` what the adapters give for `x`, `(T, i)`."""
         if family not in self._layers:
             self._layers[family] = self._layer(family)
         layer = self._layers[family]
         if layer is None:
             return
+        if len(x) <= FEW_ROWS and suits(layer.down.numel() + layer.up.numel(), x, y):
+            self._add_by_loops(layer, x, y)
+        else:
+            self._add_by_products(layer, x, y)
+
+    def _add_by_loops(self, layer: _Layer, x: Tensor, y: Tensor) -> None:
+        source, down, up, target = (
+            numbers(one.view(-1)) for one in (x.contiguous(), layer.down, layer.up, y)
+        )
+        add_shares(source, self._owners, down, up, self._rank, layer.columns, layer.places, target)
+
+    def _add_by_products(self, layer: _Layer, x: Tensor, y: Tensor) -> None:
         rows = x if self._table is None else x.index_select(0, self._table)
-        low = torch.bmm(rows.view(len(self._adapters), -1, x.shape[1]), layer.down)
-        lows = low.split_with_sizes([self._rank] * len(layer.up), 2)
-        for part, (at, up) in zip(lows, layer.up.items(), strict=True):
+        low = torch.bmm(rows.view(len(self._adapters), -1, x.shape[1]), layer.down.mT)
+        widths = np.diff(layer.columns).tolist()
+        for part, up, place, width in zip(
+            low.split(self._rank, 2), layer.up.split(widths, 2), layer.places, widths, strict=True
+        ):
             more = torch.bmm(part, up).flatten(0, 1)
-            outputs[at].add_(more if self._place is None else more.index_select(0, self._place))
+            more = more if self._place is None else more.index_select(0, self._place)
+            y[:, place : place + width].add_(more)
 
     def _layer(self, family: Family) -> _Layer | None:
         parts = [one.parts.get(family) if one else None for one in self._adapters]
@@ -78,18 +101,24 @@ class Stack:
         if not at:
             return None
         n, r = len(parts), self._rank
-        down = family.zeros(n, family.n_inputs, len(at) * r)
-        up = {member: family.zeros(n, r, family.widths[member]) for member in at}
+        columns = _begins([family.widths[member] for member in at])
+        down = family.zeros(n, len(at) * r, family.n_inputs)
+        up = family.zeros(n, r, columns[-1])
         for i, (adapter, part) in enumerate(zip(self._adapters, parts, strict=True)):
             if adapter is None or part is None:
                 continue
             own = adapter.config.r
             for j, member in enumerate(part.at):
-                first = at.index(member) * r
+                place = at.index(member)
                 rows = part.down[j * own : (j + 1) * own]
-                down[i, :, first : first + own] = rows.T * adapter.scale
-                up[member][i, :own] = part.up[j].T
-        return _Layer(down, up)
+                down[i, place * r : place * r + own] = rows * adapter.scale
+                up[i, :own, columns[place] : columns[place + 1]] = part.up[j].T
+        return _Layer(down, up, columns, _begins(family.widths)[at])
+
+
+def _begins(widths: Sequence[int]) -> Numbers:
+    """Where each of some side by side begins, and where the last one ends."""
+    return np.cumsum([0, *widths])
 
 
 def _table(spans: Sequence[Span], device: torch.device) -> tuple[Tensor, Tensor]:
@@ -111,7 +140,9 @@ def worthwhile(spans: Sequence[Span]) -> bool:
     """Whether a stack of `spans` is faster than one product after another, and not too large."""
     adapters = [span.adapter for span in spans if span.adapter is not None]
     few = max(span.end - span.first for span in spans) <= _FEW_ROWS
-    return few and len(adapters) > 1 and _size(adapters) <= _MOST_NUMBERS
+    # One alone gains by the loops only, which are for a CPU.
+    enough = len(adapters) > 1 or any(one.master.device.type == "cpu" for one in adapters)
+    return few and enough and _size(adapters) <= _MOST_NUMBERS
 
 
 def _size(adapters: Sequence[Adapter]) -> int:
