@@ -10,8 +10,9 @@ from tunery.core.generation import FinishReason, GenerationRequest, Piece, Token
 from tunery.inference.detokenize import Detokenizer, token_bytes
 from tunery.inference.shelf import Shelf, Speaker
 from tunery.inference.stops import StopStrings
-from tunery.modeling.chat import Chat, Message, Tool
+from tunery.modeling.chat import Chat
 from tunery.modeling.choosing import Ask, Broken, Token
+from tunery.modeling.template import Message, Tool
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
