@@ -30,7 +30,7 @@ from tunery.modeling.adapter import Adapter
 from tunery.modeling.base import Base
 from tunery.modeling.optimizer import AdamW
 from tunery.modeling.quantized import pack_linears
-from tunery.modeling.stream import Segment
+from tunery.modeling.segments import Segment
 from tunery.trainers.company import Company, Job
 from tunery.trainers.memory import peak_bytes
 from tunery.trainers.preparation import rows_at_a_time

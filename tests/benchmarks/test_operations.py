@@ -6,7 +6,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from tunery.core.lora import LoraConfig
 from tunery.modeling.adapter import Adapter
 from tunery.modeling.base import Base
-from tunery.modeling.stream import Segment
+from tunery.modeling.segments import Segment
 
 R = 3
 N_TOKENS, N_TAUGHT = 12, 5

@@ -11,7 +11,8 @@ from transformers import PreTrainedModel
 
 from tunery.modeling.adapter import Adapter
 from tunery.modeling.base import Base
-from tunery.modeling.stream import Segment, Stream
+from tunery.modeling.segments import Segment
+from tunery.modeling.stream import Stream
 
 VOCABULARY = 96
 

@@ -15,7 +15,7 @@ from tunery.core.lora import LoraConfig
 from tunery.modeling.adapter import Adapter
 from tunery.modeling.base import Base
 from tunery.modeling.load import load_model
-from tunery.modeling.stream import Segment
+from tunery.modeling.segments import Segment
 
 
 def eager_nats(model: PreTrainedModel, ids: Tensor) -> Tensor:

@@ -9,7 +9,8 @@ from tunery.core.lora import LoraConfig
 from tunery.modeling.adapter import Adapter
 from tunery.modeling.base import Base
 from tunery.modeling.checkpointing import fits, kept_bytes, rows_that_fit
-from tunery.modeling.stream import Fork, Segment, Stream
+from tunery.modeling.segments import Fork, Segment
+from tunery.modeling.stream import Stream
 from tunery.trainers import memory
 from tunery.trainers.preparation import rows_at_a_time
 

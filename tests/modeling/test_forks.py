@@ -8,7 +8,7 @@ from tests.modeling.models import ARCHITECTURES, fill, segments, tiny_model, tok
 from tunery.core.lora import LoraConfig
 from tunery.modeling.adapter import Adapter
 from tunery.modeling.base import Base
-from tunery.modeling.stream import Fork, Segment
+from tunery.modeling.segments import Fork, Segment
 
 LENGTHS = ((5, 4, 9), (9, 1, 2), (3, 7, 7), (12, 3, 1))
 """What two sequences share, and what each has of its own; windows of the models are shorter."""

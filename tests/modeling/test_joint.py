@@ -10,7 +10,7 @@ from tunery.core.lora import LoraConfig
 from tunery.modeling.adapter import Adapter
 from tunery.modeling.base import Base
 from tunery.modeling.optimizer import AdamW, NonFiniteGradient
-from tunery.modeling.stream import Segment, micro_batches
+from tunery.modeling.segments import Segment, micro_batches
 
 CONFIGS = (
     LoraConfig(r=4, lora_alpha=8),

@@ -12,7 +12,8 @@ from tunery.core.lora import LoraConfig
 from tunery.modeling.adapter import Adapter
 from tunery.modeling.base import Base
 from tunery.modeling.narrowing import agrees
-from tunery.modeling.stream import Fork, Segment, Stream
+from tunery.modeling.segments import Fork, Segment
+from tunery.modeling.stream import Stream
 
 # Their attention and MLP read the same tensor, or they have no norm before attention.
 WHOLE = {"cohere", "neox", "phi", "olmo2", *GRIDS}

@@ -11,7 +11,8 @@ from torch.nn import functional as F  # noqa: N812  (everyone's name for it)
 from tests.modeling.models import segments, tokens
 from tunery.modeling import tiled
 from tunery.modeling.attention import Manner, by_products
-from tunery.modeling.stream import Fork, Stream
+from tunery.modeling.segments import Fork
+from tunery.modeling.stream import Stream
 from tunery.modeling.tiles import tiles
 
 CPU = torch.device("cpu")

@@ -17,7 +17,7 @@ from tunery.modeling.adapter import Adapter, save_adapter
 from tunery.modeling.base import Base
 from tunery.modeling.chat import Chat
 from tunery.modeling.optimizer import AdamW
-from tunery.modeling.stream import Segment
+from tunery.modeling.segments import Segment
 
 N_STEPS, BATCH, RATE = 20, 4, 5e-3
 VOCABULARY = 448

@@ -15,7 +15,8 @@ from tunery.modeling import attention, varlen
 from tunery.modeling.adapter import Adapter
 from tunery.modeling.attention import Manner, fused
 from tunery.modeling.base import Base
-from tunery.modeling.stream import Fork, Segment, Stream
+from tunery.modeling.segments import Fork, Segment
+from tunery.modeling.stream import Stream
 from tunery.modeling.varlen import agrees_with_plain, by_kernel
 
 CUDA = torch.device("cuda")

@@ -15,7 +15,7 @@ from tests.modeling.models import VOCABULARY, fill, tiny_model
 from tunery.core.lora import LoraConfig
 from tunery.modeling.adapter import Adapter
 from tunery.modeling.base import Base
-from tunery.modeling.stream import Fork, Segment
+from tunery.modeling.segments import Fork, Segment
 from tunery.trainers.asks import Ask, Seen, Turn, Verdict, pass_through
 from tunery.trainers.budget import Budget
 from tunery.trainers.lanes import Lane, Lanes, Load, deal

@@ -31,8 +31,9 @@ from tunery.modeling.narrowing import agrees, let_narrow, narrowed
 from tunery.modeling.packs import Packs, packs_for
 from tunery.modeling.passes import replace_passes
 from tunery.modeling.reading import Reading
+from tunery.modeling.segments import Fork, Segment
 from tunery.modeling.stacks import Stack
-from tunery.modeling.stream import Fork, Segment, Span, Stream
+from tunery.modeling.stream import Span, Stream
 
 _log = logging.getLogger(__name__)
 

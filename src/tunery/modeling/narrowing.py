@@ -21,7 +21,8 @@ from tunery.core.lora import LoraConfig
 from tunery.modeling.adapter import Adapter
 from tunery.modeling.linears import Flight, Place, Places
 from tunery.modeling.rounding import rounded_up
-from tunery.modeling.stream import Segment, Span
+from tunery.modeling.segments import Segment
+from tunery.modeling.stream import Span
 
 if TYPE_CHECKING:
     from tunery.modeling.stream import Stream

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from tunery.modeling.adapter import Adapter
 from tunery.modeling.base import Base, Losses
-from tunery.modeling.stream import Fork, Segment, micro_batches
+from tunery.modeling.segments import Fork, Segment, micro_batches
 from tunery.trainers.budget import Budget
 from tunery.trainers.lanes import Lane, Lanes, Load, deal
 

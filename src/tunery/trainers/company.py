@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 from tunery.core.progress import Note
 from tunery.modeling.base import Base
-from tunery.modeling.stream import Fork, Segment
+from tunery.modeling.segments import Fork, Segment
 from tunery.trainers import memory
 from tunery.trainers.asks import Alone, Ask, Turn, cost, pass_through
 from tunery.trainers.budget import Budget

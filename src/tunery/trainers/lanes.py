@@ -19,7 +19,7 @@ from typing import TypeVar
 import torch
 
 from tunery.modeling.base import Base
-from tunery.modeling.stream import Fork, Segment
+from tunery.modeling.segments import Fork, Segment
 
 Value = TypeVar("Value")
 

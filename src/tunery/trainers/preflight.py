@@ -31,7 +31,7 @@ from tunery.modeling.base import Base
 from tunery.modeling.chat import Chat
 from tunery.modeling.folders import resolve_base
 from tunery.modeling.load import context_length, dtype_of, load_model, load_tokenizer
-from tunery.modeling.stream import Segment
+from tunery.modeling.segments import Segment
 from tunery.trainers import memory
 from tunery.trainers.pipes import listen, own_output
 from tunery.trainers.precision import choose

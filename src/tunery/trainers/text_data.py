@@ -23,7 +23,7 @@ from tunery.core.examples import (
 from tunery.core.problems import MOST_PROBLEMS, Problem
 from tunery.modeling.adapter import Adapter
 from tunery.modeling.chat import Chat, Encoded
-from tunery.modeling.stream import Segment
+from tunery.modeling.segments import Segment
 from tunery.modeling.template import Rendered
 
 Overlong = Literal["error", "drop", "truncate"]

@@ -21,7 +21,7 @@ from tunery.core.progress import Metrics
 from tunery.modeling.adapter import Adapter
 from tunery.modeling.base import Base
 from tunery.modeling.optimizer import AdamW
-from tunery.modeling.stream import Fork
+from tunery.modeling.segments import Fork
 from tunery.trainers.asks import Ask, Passes, Rows, Seen, Verdict
 from tunery.trainers.budget import Budget
 from tunery.trainers.failures import NotFinite

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tunery.core.progress import Metrics
 from tunery.modeling.adapter import Adapter
-from tunery.modeling.stream import Fork
+from tunery.modeling.segments import Fork
 from tunery.trainers import references, text_dpo, text_sft
 from tunery.trainers.asks import Ask, Passes, Rows, portions
 from tunery.trainers.preparation import Training

@@ -17,7 +17,7 @@ from torch import Tensor
 from tunery.core.progress import Metrics
 from tunery.modeling.adapter import Adapter
 from tunery.modeling.optimizer import AdamW
-from tunery.modeling.stream import Segment
+from tunery.modeling.segments import Segment
 from tunery.trainers.asks import Ask, Passes, Rows, Seen, Verdict
 from tunery.trainers.budget import Budget
 from tunery.trainers.failures import NotFinite

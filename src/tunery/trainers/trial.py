@@ -13,7 +13,7 @@ from tunery.modeling.adapter import Adapter
 from tunery.modeling.base import Base
 from tunery.modeling.chat import Chat
 from tunery.modeling.optimizer import AdamW
-from tunery.modeling.stream import Segment
+from tunery.modeling.segments import Segment
 from tunery.trainers.budget import Budget
 from tunery.trainers.company import alone
 from tunery.trainers.text_data import read_rows
