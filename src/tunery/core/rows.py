@@ -97,7 +97,8 @@ def parse(line: bytes) -> object:
     except RecursionError as error:
         raise NotJson("nested too deeply") from error
     except json.JSONDecodeError as error:
-        raise NotJson(f"not JSON: {error.msg} at column {error.colno}{_hint(text)}") from error
+        what = error.msg.removesuffix(" at")  # some messages expect the place to follow
+        raise NotJson(f"not JSON: {what} at column {error.colno}{_hint(text)}") from error
     except (ValueError, msgspec.DecodeError) as error:
         half = "half of a surrogate pair" if "\\ud" in text.lower() else error
         raise NotJson(f"not JSON that can be read: {half}") from error

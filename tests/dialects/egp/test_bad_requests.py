@@ -291,7 +291,7 @@ TOO_LARGE = "The file is larger than 1000000 bytes, which is this server's limit
         ),
         ('{"messages": []}\n', {}, 422, lines((1, "messages is empty: there is nothing to learn here"))),
         ('{"prompt": "x", "completion": 1}\n', {}, 422, lines((1, "completion must be a string, not a number"))),
-        ('{"input": "\0", "output": "x"}\n', {}, 422, lines((1, "not JSON: Invalid control character at at column 12"))),
+        ('{"input": "\0", "output": "x"}\n', {}, 422, lines((1, "not JSON: Invalid control character at column 12"))),
         ("{" * 3000, {}, 422, lines((1, "not JSON: Expecting property name enclosed in double quotes at column 2"))),
         ("input,output\n" + "x,y\n" * 300_000, {}, 413, TOO_LARGE),
         ('input,output,more\nx,y,"' + "z" * 1_100_000, {}, 413, TOO_LARGE),
