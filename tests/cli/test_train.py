@@ -1,9 +1,11 @@
 """`tunery train`."""
 
+import io
 import re
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from tests.cli.conftest import CommandLine
 from tests.cli.fake import Asked, Canned, FakeServer
@@ -83,6 +85,33 @@ def test_training_uploads_plans_creates_and_watches(
     assert re.search(r"steps +75", ended.err)
     assert "learning_rate 0.002" in ended.err
     assert "succeeded" in ended.err
+
+
+@pytest.mark.parametrize(("typed", "code"), [("n\n", 0), ("", 130)], ids=["no", "stopped"])
+def test_who_does_not_agree_starts_nothing_and_is_told_where_the_data_is(
+    ready: FakeServer,
+    tunery: CommandLine,
+    data: str,
+    monkeypatch: pytest.MonkeyPatch,
+    typed: str,
+    code: int,
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    screen = Console(file=io.StringIO(), force_terminal=True, width=120, color_system=None)
+    monkeypatch.setattr("tunery.cli.train.aside", lambda: screen)
+    monkeypatch.setattr("sys.stdin", Terminal(typed))
+    ended = tunery("train", data, "--model", "tiny-chat")
+    assert ended.code == code
+    assert isinstance(screen.file, io.StringIO)
+    said = screen.file.getvalue() + ended.err
+    assert "Nothing was started" in said
+    assert f"`tunery files delete {FILE_ID}` removes it" in said
+    assert "Error:" not in said
+    routes = [f"{asked.method} {asked.path}" for asked in ready.asked]
+    assert routes == ["POST /v1/files", f"POST {JOBS}"]  # the dry run
 
 
 def test_every_switch_reaches_the_request(

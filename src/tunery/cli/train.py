@@ -164,14 +164,17 @@ def _agreed(client: Client, wanted: Json, *, ask: bool) -> bool:
     refuse_errors(plan)
     if not (ask and console.is_terminal and sys.stdin.isatty()):
         return True
-    if typer.confirm("Start?", default=True, err=True):
-        return True
-    console.print(
-        f"Nothing was started. The data stays on the server as {wanted['training_file']}; "
-        f"`tunery files delete {wanted['training_file']}` removes it.",
-        soft_wrap=True,
-    )
-    return False
+    kept = wanted["training_file"]
+    said = f"Nothing was started. The data stays on the server as {kept}"
+    removes = f"`tunery files delete {kept}` removes it."
+    try:
+        agreed = typer.confirm("Start?", default=True, err=True)
+    except typer.Abort as interrupt:
+        console.print()
+        raise Failure(f"{said}.", next_step=removes, code=ExitCode.INTERRUPTED) from interrupt
+    if not agreed:
+        console.print(f"{said}; {removes}", soft_wrap=True)
+    return agreed
 
 
 def _uploaded(client: Client, file: str, validation: str | None) -> Json:
