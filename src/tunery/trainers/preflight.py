@@ -36,9 +36,7 @@ from tunery.trainers import memory
 from tunery.trainers.pipes import listen, own_output
 from tunery.trainers.precision import choose
 from tunery.trainers.survey import survey_files
-from tunery.trainers.text_data import (
-    rendered,
-)
+from tunery.trainers.text_data import rendered
 from tunery.trainers.threads import set_threads
 from tunery.trainers.trial import some_rows, steps
 
