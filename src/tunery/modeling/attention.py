@@ -3,7 +3,8 @@
 No mask over the stream is ever built: that would be quadratic in the micro-batch. Segments of about
 one length are a batch; short ones are two batched matrix products with a softmax between them, long
 ones go to torch's fused attention, which does not keep the weights. On a GPU the whole stream goes
-to one kernel, where that serves (`varlen`).
+to one kernel, where that serves (`varlen`), and on a CPU to compiled loops, a few rows at a time
+(`by_rows`) or around products of tiles (`tiled`).
 
 Axes: `T` rows, `H` query heads, `K` key heads, `R = H / K`, `B` sequences of a group, `M` rows of
 its longest, `Q` of them ask, `d` and `e` the widths of a key and of a value.
@@ -21,7 +22,7 @@ from torch.autograd import Function
 from torch.nn import functional as F  # noqa: N812  (everyone's name for it)
 from transformers import AttentionInterface
 
-from tunery.modeling import tiled, varlen
+from tunery.modeling import by_rows, tiled, varlen
 from tunery.modeling.autograd import Context
 
 if TYPE_CHECKING:
@@ -109,6 +110,8 @@ def _way(
             return varlen.attention
         if _is_long(stream):
             return fused
+    if by_rows.serves(q, k, v, stream, manner):
+        return by_rows.attention
     return tiled.attention if tiled.serves(q, k, v, manner) else by_products
 
 

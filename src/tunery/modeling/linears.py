@@ -4,7 +4,8 @@ Every linear layer gives way to a `Place`. Linears that read the same tensor (qu
 one `Family`: one product with the frozen weights for the rows of all adapters, then each adapter's
 low-rank part on its own rows.
 
-Axes: `T` rows, `i` inputs, `o` outputs of the whole family, `r` an adapter's rank.
+Axes: `T` rows, `i` inputs, `o` outputs of the whole family, `k` members of it that an adapter
+targets, `r` its rank.
 """
 
 from __future__ import annotations

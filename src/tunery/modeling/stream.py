@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  (everyone's name for it)
 
+from tunery.modeling.by_rows import Lines, lines
 from tunery.modeling.rounding import recurring_count, rounded_up
 from tunery.modeling.segments import Fork, Line, Segment
 from tunery.modeling.tiles import Tiles, tiles
@@ -196,8 +197,13 @@ class Stream:
         ]
 
     @cached_property
+    def lines(self) -> Lines:
+        """All sequences, for the compiled attention of a few rows at a time."""
+        return lines([(line.rows.numpy(), line.n_repeated) for line in self._lines])
+
+    @cached_property
     def tiles(self) -> Tiles:
-        """All sequences, cut for the compiled attention."""
+        """All sequences, cut for attention by products with compiled loops around them."""
         lines = [(line.rows.numpy(), line.n_repeated) for line in self._lines]
         return tiles(lines, self.size, self.grain)
 

@@ -123,6 +123,17 @@ def each(_: object, number: Any) -> Any:  # noqa: ANN401
 
 
 @intrinsic  # type: ignore[untyped-decorator]
+def spread(_: object, array: Any, at: Any) -> Any:  # noqa: ANN401
+    """One number of an fp32 array in all of a vector."""
+
+    def generate(context: Any, builder: Any, made: Signature, arguments: Any) -> Any:  # noqa: ANN401
+        data = context.make_array(made.args[0])(context, builder, arguments[0]).data
+        return _splat(builder, builder.load(builder.gep(data, [arguments[1]])), _FLOATS)
+
+    return _vector(array, at), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
 def inside(_: object, first: Any, n: Any, vector: Any, other: Any) -> Any:  # noqa: ANN401
     """`vector` where `first`, `first + 1`, … is from 0 to below `n`, and `other` elsewhere."""
 
