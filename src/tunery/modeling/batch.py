@@ -210,8 +210,8 @@ class Batch:
     def _stacked(self, spans: Sequence[Span]) -> Stack | None:
         """The adapters of `spans` side by side, where that is faster; kept for the next step."""
         if not worthwhile(spans):
-            self._stack = None
-        elif self._stack is None or not self._stack.fits(spans):
+            return None
+        if self._stack is None or not self._stack.seat(spans):
             self._stack = Stack(spans)
         return self._stack
 
