@@ -91,8 +91,17 @@ def test_a_kernel_is_kept_under_a_digest_of_what_it_is_made_of(
 
     again.__qualname__ = same.__qualname__
     before = kernel(same).__qualname__
-    monkeypatch.setattr(compiled, "_parts", lambda: "another")
+    monkeypatch.setattr(compiled, "_parts", lambda _: "another")
     assert kernel(again).__qualname__ != before
+
+
+def test_the_digest_follows_from_all_of_a_kernels_own_file(tmp_path: Path) -> None:
+    """A part of a kernel that stands beside it may change, and the kernel's own lines not."""
+    sources = [tmp_path / name for name in ("before", "after")]
+    for source, factor in zip(sources, (2, 30), strict=True):
+        source.write_text(f"FACTOR = {factor}")
+    before, after = (compiled._parts(str(source)) for source in sources)
+    assert before != after
 
 
 def test_what_is_kept_of_a_kernel_can_be_loaded_before_its_first_call(

@@ -49,17 +49,18 @@ def serves(*tensors: Tensor) -> bool:
 
 
 @cache
-def _parts() -> str:
-    """A digest of what kernels are made of."""
+def _parts(source: str) -> str:
+    """A digest of what the kernels in a file are made of."""
     folder = Path(__file__).parent
-    sources = [(folder / name).read_bytes() for name in ("compiled.py", "vectors.py")]
-    return hashlib.sha256(b"".join(sources)).hexdigest()[:12]
+    sources = (folder / "compiled.py", folder / "vectors.py", Path(source))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in sources)).hexdigest()[:12]
 
 
 def kernel(function: Kernel) -> Kernel:
     """`function` compiled at its first call for the types of its arguments, and kept on disk."""
-    # Beside a kernel's own file, numba does not see that what it is made of has changed.
-    function.__qualname__ += f"-{_parts()}"
+    # Numba looks at a file's time alone, and writes what is new where the old stands: where a disk
+    # is full in between, it would take the one for the other ever after.
+    function.__qualname__ += f"-{_parts(function.__code__.co_filename)}"
     compiled: Any = njit(nogil=True, fastmath=_RULES, error_model="numpy")(function)
     compiled._cache = _Kept(function)
     _KERNELS.append(compiled)
@@ -98,9 +99,10 @@ class _Kept(NullCache):  # type: ignore[misc]
             return None
 
     def kept(self) -> list[Any]:
-        """The types of arguments for which there is something."""
+        """The types of arguments for which there is something that this processor can run."""
         index = self._files._cache_file._load_index() if self._files else ()
-        return [arguments for arguments, *_ in index]
+        processor = cpu_target.target_context.codegen().magic_tuple()
+        return [arguments for arguments, made_for, *_ in index if made_for == processor]
 
     def load_overload(self, arguments: object, target: object) -> object:
         return self._files.load_overload(arguments, target) if self._files else None
