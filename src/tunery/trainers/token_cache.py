@@ -32,7 +32,9 @@ _OF_TOKENIZERS = (".json", ".jinja", ".model", ".txt")
 
 def key(path: Path, base: Path, context: int | None, overlong: Overlong) -> str:
     """What the tokens of `path` are called, for the base model in the folder `base`."""
-    of_tokenizer = [file for file in sorted(base.rglob("*")) if file.suffix in _OF_TOKENIZERS]
+    of_tokenizer = [
+        file for file in sorted(base.rglob("*")) if file.suffix in _OF_TOKENIZERS and file.is_file()
+    ]
     about = (
         [_digest(file) for file in (path, *of_tokenizer)],
         [file.name for file in of_tokenizer],
