@@ -405,6 +405,42 @@ def test_a_process_that_waits_with_the_base_is_taken_before_a_free_gpu(
     second.close()
 
 
+def test_a_gpu_with_an_idle_process_is_as_good_as_free(on_two_gpus: Trainers) -> None:
+    one = on_two_gpus.run(attempt("one", "wait"))
+    idle = on_two_gpus.run(attempt("two", "finish", base="b"))
+    processes = began(one), began(idle)
+    assert isinstance(told(idle), Finished)
+    idle.close()
+    beside = on_two_gpus.run(attempt("three", "wait"))
+    assert began(beside) not in processes
+    assert not psutil.pid_exists(processes[1])
+    for values in (one, beside):
+        values.close()
+
+
+def test_no_more_idle_processes_make_room_than_must(on_two_gpus: Trainers) -> None:
+    idle = []
+    for base in ("a", "b"):
+        values = on_two_gpus.run(attempt(base, "finish", base=base))
+        idle.append(began(values))
+        assert isinstance(told(values), Finished)
+        values.close()
+    third = on_two_gpus.run(attempt("third", "wait", base="c"))
+    began(third)
+    assert [psutil.pid_exists(process) for process in idle] == [False, True]
+    third.close()
+
+
+def test_on_gpus_too_a_base_is_loaded_where_it_fits_into_main_memory(
+    on_two_gpus: Trainers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "has_room", lambda need, *, still_loading: False)
+    one, two = on_two_gpus.run(attempt("one", "wait")), on_two_gpus.run(attempt("two", "wait"))
+    assert began(one) == began(two)
+    for values in (one, two):
+        values.close()
+
+
 @pytest.mark.parametrize(
     ("visible", "found"),
     [

@@ -17,9 +17,12 @@ PROCESS_BYTES = 512 * 1024**2
 """What a trainer takes beside: PyTorch, its buffers, and the rows of its jobs."""
 
 
-def need_bytes(weights_bytes: int) -> int:
-    """The main memory that a trainer of a base model with files of that size takes, at most."""
-    return WEIGHTS_FACTOR * weights_bytes + PROCESS_BYTES
+def need_bytes(weights_bytes: int, *, on_gpu: bool) -> int:
+    """The main memory that a trainer of a base model with files of that size takes, at most.
+
+    Where it computes on a GPU, weights only pass through.
+    """
+    return (1 if on_gpu else WEIGHTS_FACTOR) * weights_bytes + PROCESS_BYTES
 
 
 def has_room(need: int, *, still_loading: Iterable[int]) -> bool:

@@ -7,9 +7,9 @@
   are *suspects*: one at a time, each in a process of its own, until it has ended or saved a
   checkpoint. The guilty one then dies alone, as often as a store lets it.
 - A further process is started only where it has room (`engines.room`); the first one always is.
-  On GPUs, each has one of its own; a job on a base that others learn on goes to a free GPU too, and
-  joins those others where there is none.
-  Who waits for room is served in the order of arrival, and nobody who came later overtakes.
+  Each has a GPU of its own where there are any; a job on a base that others learn on takes a free
+  GPU too, and joins the others where there is none.
+- Who waits for room is served in the order of arrival, and nobody who came later overtakes.
 - A process that nobody needs is kept for a while: the next job finds its base in memory.
 """
 
@@ -39,7 +39,7 @@ IDLE_S = 60.0
 
 WARMING_UP = ""
 """Nothing worth telling."""
-FOR_ROOM = "Waiting for memory: it is taken by jobs on other base models"
+FOR_ROOM = "Waiting for memory: other jobs have taken it"
 FOR_PICTURES = "Waiting for another image job: they are trained one at a time"
 FOR_SUSPECTS = (
     "Waiting for other jobs that were in the trainer when it died: "
@@ -176,30 +176,26 @@ class Trainers:
 
     def _found(self, request: RunRequest) -> Trainer | None:
         """The process that the attempt was handed to; None where a new one has no room."""
-        for trainer in self._joinable(request):
-            if trainer.begin(request):
-                return trainer
-        need = room.need_bytes(self._weights_bytes(request.base_model))
-        if not self._fits(need):
-            for trainer in self._alive():
-                if trainer.is_idle:
-                    self._retire(trainer)
-            if not self._fits(need):
+        found = [trainer for trainer in self._alive() if self._may_join(request, trainer)]
+        if not self._devices:
+            # On one processor jobs learn faster together.
+            return _joined(request, found) or self._started(request)
+        idle = [trainer for trainer in found if trainer.is_idle]
+        fewest_first = sorted(found, key=lambda trainer: len(trainer.jobs))
+        return _joined(request, idle) or self._started(request) or _joined(request, fewest_first)
+
+    def _started(self, request: RunRequest) -> Trainer | None:
+        """A new process with the attempt, for which idle ones make room; None where they cannot."""
+        need = room.need_bytes(self._weights_bytes(request.base_model), on_gpu=bool(self._devices))
+        idle = [trainer for trainer in self._alive() if trainer.is_idle]
+        while not self._fits(need):
+            if not idle:
                 return None
+            self._retire(idle.pop(0))
         device = next(iter(self._free_devices()), None)
         trainer = Trainer(self._start(), request, need_bytes=need, device=device)
         self._trainers.append(trainer)
         return trainer
-
-    def _joinable(self, request: RunRequest) -> list[Trainer]:
-        """The processes that may take the attempt, the best first.
-
-        On one processor jobs learn faster together; on several GPUs, apart.
-        """
-        found = [trainer for trainer in self._alive() if self._may_join(request, trainer)]
-        if self._free_devices():
-            found = [trainer for trainer in found if trainer.is_idle]
-        return sorted(found, key=lambda trainer: len(trainer.jobs)) if self._devices else found
 
     def _may_join(self, request: RunRequest, trainer: Trainer) -> bool:
         return (
@@ -214,8 +210,8 @@ class Trainers:
         others = self._alive()
         if not others:
             return True
-        if self._devices:
-            return bool(self._free_devices())
+        if self._devices and not self._free_devices():
+            return False
         loading = [trainer.need_bytes for trainer in others if not trainer.has_spoken]
         return room.has_room(need, still_loading=loading)
 
@@ -265,3 +261,8 @@ class Trainers:
     def _leave_queue(self, folder: str) -> None:
         if folder in self._queue:
             self._queue.remove(folder)
+
+
+def _joined(request: RunRequest, trainers: Sequence[Trainer]) -> Trainer | None:
+    """The first of `trainers` that took the attempt; None where all have ended."""
+    return next((trainer for trainer in trainers if trainer.begin(request)), None)
