@@ -15,6 +15,7 @@ TABLES = (
     table("desks", key(), schema="office"),
     table("vanished", key(), schema="sales", status=ScanStatus.DEPRECATED),
     table("unread", key(), schema="sales", status=ScanStatus.NOT_SCANNED),
+    table("being_read", schema="sales", status=ScanStatus.SYNCHRONIZING),
 )
 
 

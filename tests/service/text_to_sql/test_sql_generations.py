@@ -41,9 +41,9 @@ class Shop:
         sealed = sealer.seal("sqlite:///shop.db", bound_to=CONNECTION.id)
         connection = replace(CONNECTION, project_id=OURS.project_id, sealed_uri=sealed)
         store.connections.add([connection])
-        tables = Tables(store, databases, clock)
-        tables.keep_up(connection, databases.tables(connection))
-        tables.scanned(OURS.project_id, connection)
+        self.tables = Tables(store, databases, clock)
+        self.tables.keep_up(connection, databases.tables(connection))
+        self.tables.scanned(OURS.project_id, connection)
         prompts = Prompts(store=store, clock=clock)
         self.prompt: Prompt = prompts.create(
             OURS, NewPrompt(db_connection_id=connection.id, text="How many customers in each town?")
@@ -88,6 +88,12 @@ def test_what_a_model_writes_is_run_and_can_be_run_again(shop: Shop) -> None:
     assert shop.generations.execute(OURS, generated.id) == Rows(columns=("town", "n"), rows=rows)
     cut = Rows(columns=("town", "n"), rows=rows[:2], truncated=True)
     assert shop.generations.execute(OURS, generated.id, max_rows=2) == cut
+
+
+def test_while_tables_are_scanned_again_they_are_known_as_they_were(shop: Shop) -> None:
+    shop.tables.begin_scan_of_all(OURS, CONNECTION.id)
+    written = shop.written(TOWNS)
+    assert (written.status, written.sql) == (SqlStatus.VALID, TOWNS)
 
 
 def test_the_databases_own_words_lead_to_the_repair(shop: Shop) -> None:

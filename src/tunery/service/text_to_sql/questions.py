@@ -48,6 +48,8 @@ class Questions:
     ) -> Booklet:
         """What there is to say of the scanned tables, of `schemas` alone where they are given.
 
+        One that is being scanned again is known as it was.
+
         Raises:
             InvalidValue: there are none.
         """
@@ -66,6 +68,10 @@ class Questions:
         return [
             table
             for table in tables
-            if table.status is ScanStatus.SCANNED
-            and (schemas is None or table.schema_name in schemas)
+            if _is_known(table) and (schemas is None or table.schema_name in schemas)
         ]
+
+
+def _is_known(table: TableDescription) -> bool:
+    scanned_again = table.status is ScanStatus.SYNCHRONIZING and bool(table.columns)
+    return table.status is ScanStatus.SCANNED or scanned_again
